@@ -1,0 +1,1 @@
+"""Portrait Studio without a screen: rules, use cases, adapters, the database."""

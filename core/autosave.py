@@ -1,0 +1,143 @@
+"""Workspace asset → library, portrait, character (SPEC "Auto-save"). Idempotent by job: twice, or from two workers
+at once, there is one of each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core import images, log
+from core.db import activity, assets, characters, jobs, library, portraits, repeat_on_deadlock
+from core.services import Services
+from core.storage import LIBRARY, WORKSPACE
+from core.values import Asset, Character, Job, JobId, JobStatus
+
+TAGS = ("character", "portrait")
+_EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/avif": "avif"}
+
+_log = log.get(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Saving:
+    """A result and where it goes; paths are inside the bucket user-library."""
+
+    job: Job
+    asset: Asset
+    character: Character
+
+    @property
+    def path(self) -> str:
+        extension = _EXTENSIONS.get(self.asset.media_type, self.asset.path.rpartition(".")[2])
+        return f"{self.character.user_id}/portraits/{self.character.id}/{self.job.id}.{extension}"
+
+    @property
+    def thumbnail_path(self) -> str:
+        return f"{self.path.rpartition('.')[0]}.thumb.webp"
+
+
+def save(job_id: JobId, services: Services) -> bool:
+    """Save the result of a completed portrait job; False where there is nothing (more) to save.
+
+    Raises StorageFailed and DatabaseUnavailable, after which calling again is right.
+    """
+    with log.bind_job(job_id):
+        saving = _find(job_id, services)
+        if saving is None:
+            return False
+        _copy(saving, services)
+        saved = repeat_on_deadlock(lambda: _file(saving, services))
+        _log.info("portrait_saved", character_id=str(saving.character.id), new=saved)
+        return saved
+
+
+def _find(job_id: JobId, services: Services) -> _Saving | None:
+    with services.db.as_service() as conn:
+        job = jobs.get(conn, job_id)
+        asset = assets.first_of_job(conn, job_id)
+        character = characters.get(conn, job.character_id) if job and job.character_id else None
+        if job is None or asset is None or character is None or job.status is not JobStatus.completed:
+            return None
+        if asset.path.split("/")[0] != str(character.user_id):
+            activity.find(
+                conn,
+                "asset.foreign_path",
+                "workspace_assets",
+                str(asset.id),
+                "The result of this job lies in somebody else's folder, so it was not saved. QA decides.",
+            )
+            return None
+    return _Saving(job=job, asset=asset, character=character)
+
+
+def _copy(saving: _Saving, services: Services) -> None:
+    """The permanent copy and its thumbnail, byte for byte; made anew where the thumbnail is missing."""
+    storage = services.storage
+    storage.copy((WORKSPACE, saving.asset.path), (LIBRARY, saving.path))
+    beside = saving.asset.thumbnail_path or f"{saving.asset.path.rpartition('.')[0]}.thumb.webp"
+    if storage.info(WORKSPACE, beside) is not None:
+        storage.copy((WORKSPACE, beside), (LIBRARY, saving.thumbnail_path))
+        return
+    picture = images.read_picture(storage.get(LIBRARY, saving.path))
+    storage.put(LIBRARY, saving.thumbnail_path, picture.thumbnail, "image/webp")
+
+
+def _file(saving: _Saving, services: Services) -> bool:
+    """T5: library row, portrait, primary, character; all or none. True where the portrait is new."""
+    job, asset, character = saving.job, saving.asset, saving.character
+    with services.db.as_service() as conn:
+        jobs.lock(conn, job.id)
+        characters.lock(conn, character.id)
+        library.insert(
+            conn,
+            job,
+            asset,
+            owner=character.user_id,
+            path=saving.path,
+            thumbnail_path=saving.thumbnail_path,
+            tags=TAGS,
+            about=_about(job, character),
+        )
+        new = portraits.insert(
+            conn,
+            job,
+            asset,
+            character.id,
+            image_url=f"{LIBRARY}/{saving.path}",
+            thumbnail_url=f"{LIBRARY}/{saving.thumbnail_path}",
+            metadata=_metadata(job, saving.path),
+            primary=portraits.should_be_primary(conn, job, character.id),
+        )
+        if new:
+            characters.learn_from_portrait(
+                conn, character.id, image_url=f"{LIBRARY}/{saving.path}", seed=asset.seed
+            )
+            characters.follow_primary(conn, character.id)
+        jobs.mark_saved(conn, job.id)
+    return new
+
+
+def _about(job: Job, character: Character) -> dict[str, object]:
+    return {
+        "type": "character_portrait",
+        "character_id": str(character.id),
+        "character_name": character.shown_name,
+        "consistency_method": job.metadata.get("consistency_method", "none"),
+    }
+
+
+def _metadata(job: Job, path: str) -> dict[str, object]:
+    """generation_metadata with the keys the platform reads (reference/old-platform.md)."""
+    seconds = (
+        (job.completed_at - job.started_at).total_seconds() if job.completed_at and job.started_at else None
+    )
+    return {
+        "model": job.metadata.get("model_name"),
+        "model_key": job.metadata.get("model_key"),
+        "provider": job.provider,
+        "generation_mode": job.metadata.get("generation_mode"),
+        "generation_time_ms": round(seconds * 1000) if seconds is not None else None,
+        "presets": job.metadata.get("presets") or {},
+        "job_id": str(job.id),
+        "storage_path": path,
+    }

@@ -1,0 +1,90 @@
+"""`python -m core`: the command line for people who look after an installation."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from core import characters, generation, recovery
+from core.auth import LOCAL_PERSON
+from core.db.embedded import EmbeddedPostgres
+from core.errors import StudioError
+from core.plans import Plan
+from core.services import Services, open_services, set_up_database
+from core.settings import Settings
+from core.values import CharacterId, PortraitRequest
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+console = Console()
+
+
+@contextlib.contextmanager
+def _said_to_the_person() -> Generator[None]:
+    """An expected failure becomes one sentence and exit status 1."""
+    try:
+        yield
+    except StudioError as error:
+        console.print(f"[red]{error.sentence}[/red] ({error.reason})")
+        raise typer.Exit(1) from error
+
+
+@contextlib.contextmanager
+def _services() -> Generator[Services]:
+    with _said_to_the_person(), open_services(Settings()) as services:
+        yield services
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database up to date; safe to run twice and from two places at once."""
+    settings = Settings()
+    with _said_to_the_person(), contextlib.ExitStack() as stack:
+        if settings.database_url is not None:
+            dsn = settings.database_url.get_secret_value()
+        else:
+            embedded = EmbeddedPostgres.start(settings.home)
+            stack.callback(embedded.stop)
+            dsn = embedded.dsn
+        set_up_database(dsn, settings, console.print)
+
+
+@app.command()
+def recover(
+    *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False
+) -> None:
+    """Set stuck jobs right, or say what would be done."""
+    with _services() as services:
+        steps = recovery.recover(services, dry_run=dry_run)
+    table = Table("Job", "Recovery", "Why")
+    for step in steps:
+        table.add_row(str(step.job_id), ("would " if dry_run else "") + step.action, step.why)
+    console.print(table if steps else "Nothing is stuck.")
+
+
+@app.command()
+def portrait(
+    name: Annotated[str, typer.Option(help="The character's name.")] = "Juniper Vale",
+    description: Annotated[str, typer.Option(help="50 to 500 characters.")] = (
+        "A retired lighthouse keeper in her sixties who now repairs music boxes and argues with seagulls."
+    ),
+    words: Annotated[str, typer.Option(help="Own words for the prompt.")] = "",
+    count: Annotated[int, typer.Option(min=1, max=200, help="How many to ask for.")] = 1,
+) -> None:
+    """Ask for portraits of a new character; a worker (the studio, or `python -m core.worker`) makes them."""
+    with _services() as services:
+        character = characters.create(LOCAL_PERSON, services, {"name": name, "description": description})
+        asked = PortraitRequest(character_id=CharacterId(character.id), own_words=words)
+        _show(generation.preview(asked, LOCAL_PERSON, services))
+        for _ in range(count):
+            job = generation.request(asked, LOCAL_PERSON, services)
+            console.print(f"asked: {job.job_id}")
+
+
+def _show(plan: Plan) -> None:
+    console.print(f"[bold]{plan.model.display_name}[/bold], {plan.price_words}. {plan.reason}")
+    console.print(plan.prompt.text)

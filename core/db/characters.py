@@ -1,0 +1,185 @@
+"""public.characters: the fields that editors write, and the pictures that portraits set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Cursor, sql
+from psycopg.rows import RowMaker, class_row
+
+from core.db import Connection
+from core.values import Character, CharacterId, PersonId
+
+COLUMNS = """
+    c.id, c.user_id, c.name, c.description, c.gender, c.content_rating, c.is_public, c.role, c.traits,
+    c.appearance_tags, c.clothing_tags, c.image_url, c.reference_image_url, c.match_reference, c.reference_is_auto,
+    c.seed_locked, c.version, c.created_at, c.updated_at
+"""
+
+# What a person may change through `save`; every name is a column.
+EDITABLE = frozenset(
+    {
+        "name",
+        "description",
+        "gender",
+        "content_rating",
+        "is_public",
+        "role",
+        "traits",
+        "appearance_tags",
+        "clothing_tags",
+        "match_reference",
+    }
+)
+
+
+def as_character(_cursor: Cursor[Any]) -> RowMaker[Character]:
+    """Row factory for COLUMNS."""
+
+    def make(row: Sequence[Any]) -> Character:
+        return Character(
+            id=row[0],
+            user_id=row[1],
+            name=row[2],
+            description=row[3],
+            gender=row[4],
+            content_rating=row[5],
+            is_public=row[6],
+            role=row[7],
+            traits=row[8],
+            appearance_tags=tuple(row[9] or ()),
+            clothing_tags=tuple(row[10] or ()),
+            image_url=row[11],
+            reference_image_url=row[12],
+            match_reference=row[13],
+            reference_is_auto=row[14],
+            seed_locked=row[15],
+            version=row[16],
+            created_at=row[17],
+            updated_at=row[18],
+        )
+
+    return make
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedCharacter:
+    """What a list shows of a character; `thumbnail` is the primary portrait's address or None."""
+
+    id: CharacterId
+    user_id: PersonId
+    name: str
+    image_url: str | None
+    thumbnail: str | None
+    updated_at: datetime
+
+
+def get(conn: Connection, character_id: CharacterId) -> Character | None:
+    """One character, or None where there is none (or a deleted one) this connection may see."""
+    with conn.cursor(row_factory=as_character) as cursor:
+        return cursor.execute(
+            f"SELECT {COLUMNS} FROM public.characters c WHERE c.id = %s AND c.deleted_at IS NULL",
+            (character_id,),
+        ).fetchone()
+
+
+def lock(conn: Connection, character_id: CharacterId) -> Character | None:
+    """One character, locked until the transaction ends."""
+    with conn.cursor(row_factory=as_character) as cursor:
+        return cursor.execute(
+            f"SELECT {COLUMNS} FROM public.characters c WHERE c.id = %s AND c.deleted_at IS NULL FOR UPDATE",
+            (character_id,),
+        ).fetchone()
+
+
+def list_recent(
+    conn: Connection, person: PersonId, *, search: str = "", everybody: bool = False, limit: int = 50
+) -> list[ListedCharacter]:
+    """The characters last worked on, newest first; `search` is part of a name, any case."""
+    with conn.cursor(row_factory=class_row(ListedCharacter)) as cursor:
+        return cursor.execute(
+            """
+            SELECT c.id, c.user_id, c.name, c.image_url, c.updated_at,
+                   (SELECT p.thumbnail_url FROM public.character_portraits p
+                    WHERE p.character_id = c.id AND p.is_primary) AS thumbnail
+            FROM public.characters c
+            WHERE c.deleted_at IS NULL AND (%(everybody)s OR c.user_id = %(person)s)
+              AND (%(search)s = '' OR position(lower(%(search)s) IN lower(c.name)) > 0)
+            ORDER BY c.updated_at DESC, c.id DESC LIMIT %(limit)s
+            """,
+            {"person": person, "everybody": everybody, "search": search.strip(), "limit": limit},
+        ).fetchall()
+
+
+def insert(conn: Connection, owner: PersonId, values: Mapping[str, object]) -> Character:
+    """A new character; `values` name columns of EDITABLE, the rest takes its default (an empty draft)."""
+    row = {"name": "", "description": "", "gender": "unspecified", **values, "user_id": owner}
+    statement = sql.SQL("INSERT INTO public.characters AS c ({}) VALUES ({}) RETURNING {}").format(
+        sql.SQL(", ").join(map(sql.Identifier, row)),
+        sql.SQL(", ").join(map(sql.Placeholder, row)),
+        sql.SQL(COLUMNS),  # pyright: ignore[reportArgumentType] — a constant of this module
+    )
+    with conn.cursor(row_factory=as_character) as cursor:
+        made = cursor.execute(statement, row).fetchone()
+    assert made is not None  # noqa: S101 — RETURNING of a plain insert
+    return made
+
+
+def update(
+    conn: Connection, character_id: CharacterId, values: Mapping[str, object], *, version: int
+) -> Character | None:
+    """Write `values` (columns of EDITABLE) where the row still has that version; None where it has not."""
+    statement = sql.SQL(
+        "UPDATE public.characters AS c SET {} WHERE c.id = {} AND c.version = {} AND c.deleted_at IS NULL RETURNING {}"
+    ).format(
+        sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in values
+        ),
+        sql.Placeholder("_id"),
+        sql.Placeholder("_version"),
+        sql.SQL(COLUMNS),  # pyright: ignore[reportArgumentType] — a constant of this module
+    )
+    with conn.cursor(row_factory=as_character) as cursor:
+        return cursor.execute(statement, {**values, "_id": character_id, "_version": version}).fetchone()
+
+
+def follow_primary(conn: Connection, character_id: CharacterId) -> None:
+    """characters.image_url is the primary portrait's path, for portraits we write (SPEC "Primary")."""
+    conn.execute(
+        """
+        UPDATE public.characters c SET image_url = p.image_url
+        FROM public.character_portraits p
+        WHERE c.id = %s AND p.character_id = c.id AND p.is_primary AND c.image_url IS DISTINCT FROM p.image_url
+        """,
+        (character_id,),
+    )
+    conn.execute(
+        """
+        UPDATE public.characters c SET image_url = NULL
+        WHERE c.id = %s AND c.image_url IS NOT NULL
+          AND NOT EXISTS (SELECT FROM public.character_portraits p WHERE p.character_id = c.id AND p.is_primary)
+          AND EXISTS (SELECT FROM public.character_portraits p
+                      WHERE p.character_id = c.id AND p.image_url = c.image_url AND p.deleted_at IS NOT NULL)
+        """,
+        (character_id,),
+    )
+
+
+def learn_from_portrait(
+    conn: Connection, character_id: CharacterId, *, image_url: str, seed: int | None
+) -> None:
+    """Auto-save's part of the character: its seed once, and a reference only where no person chose one."""
+    conn.execute(
+        """
+        UPDATE public.characters
+        SET seed_locked = coalesce(seed_locked, %(seed)s),
+            reference_image_url = CASE WHEN reference_image_url IS NULL OR reference_is_auto
+                                       THEN %(image)s ELSE reference_image_url END,
+            reference_is_auto = reference_is_auto OR reference_image_url IS NULL
+        WHERE id = %(id)s
+        """,
+        {"id": character_id, "image": image_url, "seed": seed},
+    )

@@ -1,0 +1,163 @@
+"""studio.submissions: what was paid for. Intent before the POST, receipt right after it (DESIGN decision 5)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from psycopg import Cursor, errors
+from psycopg.rows import RowMaker
+
+from core.db import Connection
+from core.values import Job, JobId, Submission, SubmissionId, Ticket
+
+COLUMNS = "id, job_id, attempt, lease, provider, model_key, submitted_at, receipt, outcome"
+
+
+def _ticket(receipt: Mapping[str, Any] | None) -> Ticket | None:
+    return Ticket(**receipt) if receipt is not None else None
+
+
+def as_submission(_cursor: Cursor[Any]) -> RowMaker[Submission]:
+    """Row factory for COLUMNS."""
+
+    def make(row: Sequence[Any]) -> Submission:
+        return Submission(
+            id=row[0],
+            job_id=row[1],
+            attempt=row[2],
+            lease=row[3],
+            provider=row[4],
+            model_key=row[5],
+            submitted_at=row[6],
+            ticket=_ticket(row[7]),
+            outcome=row[8],
+        )
+
+    return make
+
+
+def begin(conn: Connection, job: Job, *, provider: str, model_key: str) -> Submission | None:
+    """T2: note that the paid request is about to leave.
+
+    None where this run does not own the job any more, a person asked to cancel, or a request of this job may
+    have been accepted before: a partial unique index holds the last one against any race. A second attempt
+    (the first was surely not accepted) holds its estimate in the ledger like the first.
+    """
+    try:
+        with conn.transaction(), conn.cursor(row_factory=as_submission) as cursor:
+            made = cursor.execute(
+                f"""
+                INSERT INTO studio.submissions (job_id, attempt, lease, provider, model_id, model_key)
+                SELECT j.id, 1 + (SELECT count(*) FROM studio.submissions s WHERE s.job_id = j.id),
+                       j.lease, %(provider)s, j.api_model_id, %(model_key)s
+                FROM public.jobs j
+                WHERE j.id = %(id)s AND j.lease = %(lease)s AND j.status = 'processing' AND NOT j.cancel_requested
+                RETURNING {COLUMNS}
+                """,
+                {"id": job.id, "lease": job.lease, "provider": provider, "model_key": model_key},
+            ).fetchone()
+    except errors.UniqueViolation:
+        return None
+    if made is not None and made.attempt > 1:
+        conn.execute(
+            """
+            INSERT INTO studio.cost_entries
+                (job_id, attempt, user_id, character_id, provider, model_key, kind, amount_usd, units, price_id)
+            SELECT job_id, %(attempt)s, user_id, character_id, provider, model_key, 'estimated', amount_usd, units, price_id
+            FROM studio.cost_entries WHERE job_id = %(id)s AND attempt = 1 AND kind = 'estimated'
+            ON CONFLICT DO NOTHING
+            """,
+            {"id": job.id, "attempt": made.attempt},
+        )
+    return made
+
+
+def keep_receipt(
+    conn: Connection, submission_id: SubmissionId, ticket: Ticket, *, expires_at: datetime | None = None
+) -> bool:
+    """T3: store the receipt, whichever run brings it, as long as none is stored; True where it was stored now.
+
+    A person may have given the request up meanwhile: the receipt opens it again.
+    """
+    cursor = conn.execute(
+        """
+        UPDATE studio.submissions
+        SET receipt = %(receipt)s, request_id = %(request)s, received_at = clock_timestamp(),
+            result_expires_at = %(expires)s, outcome = nullif(outcome, 'given_up')
+        WHERE id = %(id)s AND receipt IS NULL
+        """,
+        {
+            "id": submission_id,
+            "receipt": json.dumps(asdict(ticket)),
+            "request": ticket.request_id,
+            "expires": expires_at,
+        },
+    )
+    return cursor.rowcount == 1
+
+
+def settle(conn: Connection, submission_id: SubmissionId, outcome: str, *, by: str) -> bool:
+    """End a paid request: `not_accepted`, `finished`, `refused`, `cancelled`, `expired` or `given_up`.
+
+    False where it had ended before: the first word stands.
+    """
+    cursor = conn.execute(
+        """
+        UPDATE studio.submissions SET outcome = %(outcome)s, settled_at = clock_timestamp(), settled_by = %(by)s
+        WHERE id = %(id)s AND outcome IS NULL
+        """,
+        {"id": submission_id, "outcome": outcome, "by": by},
+    )
+    return cursor.rowcount == 1
+
+
+def current(conn: Connection, job_id: JobId) -> Submission | None:
+    """The request of this job that may have been accepted, open or ended; None where nothing was ever taken."""
+    with conn.cursor(row_factory=as_submission) as cursor:
+        return cursor.execute(
+            f"""
+            SELECT {COLUMNS} FROM studio.submissions
+            WHERE job_id = %s AND outcome IS DISTINCT FROM 'not_accepted'
+            """,
+            (job_id,),
+        ).fetchone()
+
+
+def refusals(conn: Connection, job_id: JobId) -> int:
+    """How often the paid request of this job was surely not accepted."""
+    row = conn.execute(
+        "SELECT count(*) FROM studio.submissions WHERE job_id = %s AND outcome = 'not_accepted'", (job_id,)
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def open_of_ended_jobs(conn: Connection, *, limit: int = 200) -> list[Submission]:
+    """Receipts that may still bring a picture although their job failed or was cancelled (SPEC "Failure")."""
+    with conn.cursor(row_factory=as_submission) as cursor:
+        return cursor.execute(
+            f"""
+            SELECT {", ".join("s." + name for name in COLUMNS.split(", "))} FROM studio.submissions s
+            JOIN public.jobs j ON j.id = s.job_id
+            WHERE s.outcome IS NULL AND s.receipt IS NOT NULL AND j.status IN ('failed', 'cancelled')
+            ORDER BY s.result_expires_at NULLS LAST, s.submitted_at LIMIT %s
+            """,
+            (limit,),
+        ).fetchall()
+
+
+def unknown(conn: Connection, *, limit: int = 200) -> list[Submission]:
+    """Sent, no receipt, not settled, and their run has said so (SPEC "Outcome unknown")."""
+    with conn.cursor(row_factory=as_submission) as cursor:
+        return cursor.execute(
+            f"""
+            SELECT {", ".join("s." + name for name in COLUMNS.split(", "))} FROM studio.submissions s
+            JOIN public.jobs j ON j.id = s.job_id
+            WHERE s.outcome IS NULL AND s.receipt IS NULL AND j.stage = 'outcome_unknown'
+            ORDER BY s.submitted_at LIMIT %s
+            """,
+            (limit,),
+        ).fetchall()

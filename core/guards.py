@@ -1,0 +1,91 @@
+"""What stands in front of every request: only our own pages and named origins may reach a studio that has no
+sign-in (SPEC "HTTP"): otherwise any web page a person has open could spend their money through their browser.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from core.errors import SetupFailed
+from core.settings import Settings
+
+_JSON_ONLY = "/functions/"
+
+
+class SameOrigin:
+    """Checks Host and Origin of every request and socket, and takes only JSON under /functions. Plain ASGI."""
+
+    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
+        self._app = app
+        public = urlsplit(settings.public_url or "").netloc.lower()
+        self._hosts = frozenset(filter(None, (public, settings.studio_host.lower())))
+        self._origins = frozenset(settings.origins)
+        self._checks_host = settings.embedded
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or say why not."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        if refusal is None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 4403, "reason": refusal[2]})
+        else:
+            status, code, sentence = refusal
+            await JSONResponse({"success": False, "error": sentence, "code": code}, status)(
+                scope, receive, send
+            )
+
+    def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "").lower()
+        if self._checks_host and not self._is_ours(host):
+            return 403, "FOREIGN_HOST", "This studio answers only under its own address."
+        origin = headers.get("origin")
+        if origin is not None and not self._is_allowed(origin, host):
+            return 403, "FOREIGN_ORIGIN", "Another web page may not use this studio."
+        if not self._is_json(scope, headers):
+            return 415, "NOT_JSON", "Send the body as application/json."
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        name = _name(host)
+        return host in self._hosts or name in self._hosts or name == "localhost" or _is_loopback(name)
+
+    def _is_allowed(self, origin: str, host: str) -> bool:
+        return urlsplit(origin).netloc.lower() == host or origin.rstrip("/") in self._origins
+
+    def _is_json(self, scope: Scope, headers: Headers) -> bool:
+        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(_JSON_ONLY):
+            return True
+        return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+
+def _name(host: str) -> str:
+    """The host without its port: `[::1]:7860` is `::1`."""
+    return (urlsplit(f"//{host}").hostname or "").lower()
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse_open_door(settings: Settings) -> None:
+    """Raise SetupFailed where a studio without sign-in would listen beyond this machine (SPEC "Two ways to run")."""
+    if settings.allow_no_sign_in or settings.studio_host == "localhost" or _is_loopback(settings.studio_host):
+        return
+    raise SetupFailed(
+        f"STUDIO_HOST is {settings.studio_host}, which others can reach, and there is no sign-in: everybody there "
+        "could spend. Use 127.0.0.1, or set ALLOW_NO_SIGN_IN=yes if that is meant."
+    )

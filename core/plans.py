@@ -1,0 +1,329 @@
+"""Everything that is decided before money moves: whose picture, allowed or not, which model, which words, what
+price. A plan is what the person sees before paying and what the queue carries afterwards.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from core import policy, prompts, routing
+from core.db import activity, characters, library, models
+from core.errors import BadRequest, NotAllowed, NotFound
+from core.routing import PLACEHOLDER, READY, ProviderStanding, Standing
+from core.services import Services
+from core.storage import LIBRARY, REFERENCES, External
+from core.storage.links import parse_address
+from core.values import (
+    Character,
+    CharacterId,
+    CharacterTraits,
+    ConsistencyMethod,
+    ContentRating,
+    Gender,
+    ImageModel,
+    Person,
+    PersonId,
+    PortraitRequest,
+    Presets,
+    Prompt,
+    Role,
+)
+
+NAME_LENGTH = (1, 50)  # SPEC "characters": to generate or publish
+DESCRIPTION_LENGTH = (50, 500)
+_SEEDS = 2**31  # what every provider's seed field takes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One picture, decided. `price` in dollars, None where it is not known; `owner` is the character's."""
+
+    character_id: CharacterId | None
+    owner: PersonId
+    name: str
+    prompt: Prompt
+    model: ImageModel
+    reason: str
+    price: Decimal | None
+    seed: int | None
+    reference: str | None
+    rating: ContentRating
+    consistency: ConsistencyMethod
+    warnings: tuple[str, ...]
+
+    @property
+    def price_words(self) -> str:
+        """The price of one picture as people read it; unknown is said, never shown as zero."""
+        return price_words(self.price)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Subject:
+    """Whom the picture shows, saved or not."""
+
+    character_id: CharacterId | None
+    owner: PersonId
+    traits: CharacterTraits
+    rating: ContentRating
+    reference: str | None
+    seed_locked: int | None
+
+
+def price_words(price: Decimal | None) -> str:
+    """A price for one picture in words: "free", "$0.03", "price unknown"."""
+    if price is None:
+        return "price unknown"
+    if price == 0:
+        return "free"
+    return f"${price.quantize(Decimal('0.0001')).normalize():f}"
+
+
+def make(asked: PortraitRequest, person: Person, services: Services) -> Plan:
+    """Decide everything about one picture, or say what is in the way.
+
+    Raises NotAllowed, NotFound, BadRequest (field), PolicyRefused (field), NoSuchModel, NoModel.
+    """
+    if not person.holds(Role.editor):
+        raise NotAllowed("Making pictures needs the editor role. Ask an admin for it.")
+    subject = _subject(asked, person, services)
+    _refuse_unfinished(subject.traits)
+    policy.check_texts(_texts(subject.traits, asked))
+    rating, rating_warning = policy.effective_rating(
+        asked.content_rating, subject.rating, allow_nsfw=services.settings.allow_nsfw
+    )
+    match = subject.reference is not None
+    choice, price = _route(asked, person, services, match=match)
+    can = choice.model.capabilities
+    prompt = prompts.build(
+        subject.traits,
+        asked.presets,
+        asked.own_words,
+        match=match,
+        negative=can.supports_negative,
+        catalog=services.catalog,
+    )
+    seed, consistency, seed_warning = _seed(asked, subject, choice.model, match=match)
+    extra = tuple(warning for warning in (rating_warning, seed_warning) if warning)
+    return Plan(
+        character_id=subject.character_id,
+        owner=subject.owner,
+        name=subject.traits.name,
+        prompt=prompt,
+        model=choice.model,
+        reason=choice.reason,
+        price=price,
+        seed=seed,
+        reference=subject.reference,
+        rating=rating,
+        consistency=consistency,
+        warnings=(*prompt.warnings, *extra),
+    )
+
+
+def as_metadata(plan: Plan, asked: PortraitRequest) -> dict[str, object]:
+    """What the job row carries: enough to send exactly this order again, from any worker."""
+    return {
+        "own_words": asked.own_words,
+        "presets": {name: value for name, value in vars_of(asked.presets).items() if value},
+        "negative": plan.prompt.negative,
+        "seed": str(plan.seed) if plan.seed is not None else None,
+        "width": asked.size.width,
+        "height": asked.size.height,
+        "generation_mode": "i2i" if plan.reference else "txt2img",
+        "consistency_method": plan.consistency,
+        "reference_image_url": plan.reference,
+        "content_rating": plan.rating,
+        "safety_checker": plan.rating is ContentRating.sfw,
+        "contentType": "character",
+        "character_name": plan.name,
+        "owner": str(plan.owner),
+        "model_reason": plan.reason,
+        "model_name": plan.model.display_name,
+        **(
+            {"character": _described(asked.character)}
+            if plan.character_id is None and asked.character
+            else {}
+        ),
+    }
+
+
+def _described(traits: CharacterTraits) -> dict[str, object]:
+    """A character that is not saved, kept with its job so that asking again needs no second description."""
+    return {
+        "name": traits.name,
+        "description": traits.description,
+        "gender": traits.gender,
+        "appearance_tags": list(traits.appearance_tags),
+        "clothing_tags": list(traits.clothing_tags),
+        "traits": traits.traits,
+    }
+
+
+def vars_of(presets: Presets) -> Mapping[str, str | None]:
+    """The four presets by name."""
+    return {
+        "pose": presets.pose,
+        "expression": presets.expression,
+        "outfit": presets.outfit,
+        "camera": presets.camera,
+    }
+
+
+def standings(paused: Mapping[str, str], services: Services) -> dict[str, ProviderStanding]:
+    """Where each configured provider stands; `paused` gives the reason of those that are."""
+    return {
+        name: ProviderStanding(standing=Standing.paused, why=paused[name]) if name in paused else READY
+        for name in services.providers
+        if name != PLACEHOLDER
+    }
+
+
+def _subject(asked: PortraitRequest, person: Person, services: Services) -> _Subject:
+    if asked.character_id is None:
+        return _unsaved(asked, person, services)
+    with services.db.as_user(person) as conn:
+        character = characters.get(conn, asked.character_id)
+    if character is None:
+        raise NotFound("This character does not exist, or it is not yours.")
+    if character.user_id != person.id and not services.settings.shares_with_team:
+        raise NotFound("This character does not exist, or it is not yours.")
+    return _Subject(
+        character_id=character.id,
+        owner=character.user_id,
+        traits=traits_of(character),
+        rating=ContentRating(character.content_rating),
+        reference=_reference(asked, character, character.user_id, person, services),
+        seed_locked=character.seed_locked,
+    )
+
+
+def _unsaved(asked: PortraitRequest, person: Person, services: Services) -> _Subject:
+    if asked.character is None:
+        raise BadRequest(
+            "Name a character by characterId, or describe one in characterData.", field="characterId"
+        )
+    return _Subject(
+        character_id=None,
+        owner=person.id,
+        traits=asked.character,
+        rating=asked.content_rating or ContentRating.sfw,
+        reference=_reference(asked, None, person.id, person, services),
+        seed_locked=None,
+    )
+
+
+def traits_of(character: Character) -> CharacterTraits:
+    """What a prompt needs of a saved character; a gender of another writer that we do not know is left open."""
+    known = character.gender in set(Gender)
+    return CharacterTraits(
+        name=character.name.strip(),
+        description=character.description.strip(),
+        gender=Gender(character.gender) if known else Gender.unspecified,
+        appearance_tags=character.appearance_tags,
+        clothing_tags=character.clothing_tags,
+        traits=character.traits or "",
+    )
+
+
+def _reference(
+    asked: PortraitRequest,
+    character: Character | None,
+    owner: PersonId,
+    person: Person,
+    services: Services,
+) -> str | None:
+    """The picture to match, as bucket/path, or None. A row's path is not believed: its first segment must be
+    the owner's id (SPEC "Files").
+    """
+    matched = character is not None and character.match_reference
+    value = asked.reference or (character.reference_image_url if character and matched else None)
+    if not value:
+        return None
+    host = (services.settings.public_url or "").removeprefix("https://").removeprefix("http://").rstrip("/")
+    address = parse_address(value, default_bucket=LIBRARY, own_hosts=(host,) if host else ())
+    if isinstance(address, External):
+        raise BadRequest(
+            "The reference is a picture of another site. Upload it, or choose one from the library.",
+            field="referenceImageUrl",
+        )
+    bucket, path = address
+    if not _may_use(bucket, path, owner, person, services):
+        raise NotAllowed("The reference belongs to somebody else. Choose one of this character's own.")
+    return f"{bucket}/{path}"
+
+
+def _may_use(bucket: str, path: str, owner: PersonId, person: Person, services: Services) -> bool:
+    """True where the path lies in the owner's folder and its library row is one this person may read."""
+    in_folder = bucket in (LIBRARY, REFERENCES) and path.split("/", 1)[0] in {str(owner), str(person.id)}
+    with services.db.as_user(person) as conn:
+        if in_folder and (bucket == REFERENCES or library.holds_path(conn, path)):
+            return True
+        activity.note(conn, "foreign_path_refused", "storage.objects", f"{bucket}/{path}"[:300])
+    return False
+
+
+def _refuse_unfinished(traits: CharacterTraits) -> None:
+    shortest, longest = NAME_LENGTH
+    if not shortest <= len(traits.name) <= longest:
+        raise BadRequest(
+            f"A character needs a name of {shortest} to {longest} characters before a picture is made.",
+            field="name",
+            code="CHARACTER_UNFINISHED",
+        )
+    shortest, longest = DESCRIPTION_LENGTH
+    if not shortest <= len(traits.description) <= longest:
+        raise BadRequest(
+            f"A character needs a description of {shortest} to {longest} characters before a picture is made. "
+            f"This one has {len(traits.description)}.",
+            field="description",
+            code="CHARACTER_UNFINISHED",
+        )
+
+
+def _texts(traits: CharacterTraits, asked: PortraitRequest) -> dict[str, str]:
+    """Everything a person wrote that could reach a provider, by the API's field names."""
+    texts = {
+        "name": traits.name,
+        "description": traits.description,
+        "traits": traits.traits,
+        "promptOverride": asked.own_words,
+    }
+    texts |= {f"appearance_tags[{place}]": tag for place, tag in enumerate(traits.appearance_tags)}
+    texts |= {f"clothing_tags[{place}]": tag for place, tag in enumerate(traits.clothing_tags)}
+    texts |= {f"presets.{name}": value for name, value in vars_of(asked.presets).items() if value}
+    texts["together"] = ", ".join(filter(None, texts.values()))
+    return texts
+
+
+def _route(
+    asked: PortraitRequest, person: Person, services: Services, *, match: bool
+) -> tuple[routing.Choice, Decimal | None]:
+    with services.db.as_user(person) as conn:
+        known = models.list_all(conn)
+        where = standings(models.pauses(conn), services)
+        choice = routing.choose(known, chosen=asked.model_id, match=match, providers=where)
+        price = models.prices(conn, [choice.model.id], asked.size.width, asked.size.height)
+    longest = choice.model.capabilities.max_resolution
+    if max(asked.size.width, asked.size.height) > longest:
+        raise BadRequest(
+            f"{choice.model.display_name} draws at most {longest} pixels a side. Ask for a smaller picture.",
+            field="size",
+        )
+    return choice, price[choice.model.id]
+
+
+def _seed(
+    asked: PortraitRequest, subject: _Subject, model: ImageModel, *, match: bool
+) -> tuple[int | None, ConsistencyMethod, str | None]:
+    """The seed to send, how the picture is kept alike, and a warning where a wish cannot be met."""
+    alike = ConsistencyMethod.i2i if match else ConsistencyMethod.none
+    if not model.capabilities.supports_seed:
+        lost = asked.keep_seed and subject.seed_locked is not None
+        warning = f"{model.display_name} takes no seed, so the kept one is not used." if lost else None
+        return None, alike, warning
+    if asked.keep_seed and subject.seed_locked is not None:
+        return subject.seed_locked, ConsistencyMethod.i2i if match else ConsistencyMethod.seed, None
+    return random.SystemRandom().randrange(1, _SEEDS), alike, None

@@ -1,0 +1,57 @@
+"""The only writer of queue entries (DESIGN decision 3): a plain INSERT into PgQueuer's table, in the caller's
+transaction. Everything else about the queue is PgQueuer's.
+"""
+
+from __future__ import annotations
+
+from core.db import Connection
+from core.values import JobId
+
+SCHEMA = "studio_queue"
+AUTOSAVE = "autosave"
+
+
+def portrait_entrypoint(provider: str) -> str:
+    """The entry point that carries a provider's jobs: its limit holds across all workers."""
+    return f"portrait_{provider}"
+
+
+def put_job(conn: Connection, job_id: JobId, provider: str, *, delay: float = 0.0, priority: int = 0) -> None:
+    """Queue a run of a job, `delay` seconds from now; nothing where one is queued or running already."""
+    _put(conn, portrait_entrypoint(provider), f"job:{job_id}", job_id, delay, priority)
+
+
+def put_autosave(conn: Connection, job_id: JobId, *, delay: float = 0.0) -> None:
+    """Queue the auto-save of a job; nothing where one is queued or running already."""
+    _put(conn, AUTOSAVE, f"autosave:{job_id}", job_id, delay, 0)
+
+
+def clear_held(conn: Connection) -> int:
+    """Remove entries that ended in an error (on_failure=hold): the job row says what happened to each."""
+    return conn.execute("DELETE FROM studio_queue.pgqueuer WHERE status = 'failed'").rowcount
+
+
+def trim_log(conn: Connection) -> int:
+    """Remove the engine's log rows older than a week; nothing else does."""
+    return conn.execute(
+        "DELETE FROM studio_queue.pgqueuer_log WHERE created < now() - interval '7 days'"
+    ).rowcount
+
+
+def _put(
+    conn: Connection, entrypoint: str, dedupe_key: str, job_id: JobId, delay: float, priority: int
+) -> None:
+    conn.execute(
+        """
+        INSERT INTO studio_queue.pgqueuer (entrypoint, payload, priority, status, dedupe_key, execute_after)
+        VALUES (%(entrypoint)s, %(payload)s, %(priority)s, 'queued', %(key)s, now() + make_interval(secs => %(delay)s))
+        ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
+        """,
+        {
+            "entrypoint": entrypoint,
+            "payload": str(job_id).encode(),
+            "priority": priority,
+            "key": dedupe_key,
+            "delay": delay,
+        },
+    )

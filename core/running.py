@@ -1,0 +1,538 @@
+"""One run of one job, from its claim to the auto-save entry (DESIGN "The way of a portrait").
+
+Safe to call again after a crash at any line, from any worker. State changes carry the lease of the run; evidence
+(a receipt, a result) is kept from any run. Each step below is one transaction or one call to the outside.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+from uuid import UUID
+
+from core import images, log, queue
+from core.db import Connection, assets, costs, jobs, models, repeat_on_deadlock, submissions
+from core.errors import (
+    BadImage,
+    DatabaseUnavailable,
+    LeaseLost,
+    NoSuchModel,
+    OutcomeUnknown,
+    ProviderBusy,
+    ProviderRejected,
+    ProviderUnreachable,
+    ResultLost,
+    StorageFailed,
+    StudioError,
+)
+from core.providers import CancelAnswer, Provider
+from core.services import Services
+from core.storage import WORKSPACE
+from core.values import (
+    Finished,
+    ImageModel,
+    Job,
+    JobId,
+    JobStage,
+    JobStatus,
+    Order,
+    PersonId,
+    Picture,
+    Running,
+    Size,
+    Submission,
+    Ticket,
+)
+
+MOST_RUNS = 3  # runs that begin and never send, before we give up (SPEC "Stuck")
+MOST_REFUSALS = 8  # times a provider may say "busy" to one job
+_RECEIPT_PATIENCE = 300.0  # seconds a receipt is held while the database is away
+_PAUSE = 900.0  # seconds a provider rests after a bad key or an empty balance
+_FETCHES = 3
+_LONGEST_BUSY = 120.0
+
+T = TypeVar("T")
+_log = log.get(__name__)
+
+
+class AskAgain(Exception):
+    """Not a failure: this run ends here, and the queue calls again after `delay` seconds."""
+
+    def __init__(self, delay: float) -> None:
+        super().__init__("later")
+        self.delay = delay
+
+
+class TooSlow(StudioError):
+    """The provider took longer than GIVE_UP_AFTER; its result is still watched for."""
+
+    code = "TIMED_OUT"
+    status = 504
+
+
+def run(job_id: JobId, services: Services) -> None:
+    """Carry one job as far as it goes. Raises AskAgain where the queue is to call again later.
+
+    Expected failures end on the job row; a bug is recorded there as INTERNAL and raised on.
+    """
+    job = _claim(job_id, services)
+    if job is None:
+        return
+    with log.bind_job(job.id, keep_out=(job.prompt,)):
+        try:
+            _carry(job, services)
+        except AskAgain:
+            raise
+        except LeaseLost:
+            _log.info("run_gave_way", lease=job.lease)
+        except (StorageFailed, DatabaseUnavailable) as error:
+            _log.warning("run_put_off", code=error.reason)
+            raise AskAgain(5.0) from error
+        except StudioError as error:
+            fail(job, error, services)
+        except Exception:
+            fail(
+                job,
+                StudioError(
+                    "The studio made a mistake with this picture. Try again, or tell an admin.",
+                    code="INTERNAL",
+                ),
+                services,
+            )
+            raise
+
+
+def _carry(job: Job, services: Services) -> None:
+    submission = _current(job, services)
+    if submission is None:
+        submission = _send(job, services)
+    if submission is None:
+        return
+    if not submission.is_open:
+        raise ProviderRejected("The provider ended this request without a picture. Try again.")
+    if submission.ticket is None:
+        say_unknown(job, services)
+        return
+    finished = _wait(job, submission, submission.ticket, services)
+    picture = take_in(job, finished, services)
+    finish(job, submission, finished, picture, services)
+
+
+# -- claim, intent, send, receipt ------------------------------------------------------------------------------
+
+
+def _claim(job_id: JobId, services: Services) -> Job | None:
+    with services.db.as_service() as conn:
+        return jobs.claim(conn, job_id)
+
+
+def _current(job: Job, services: Services) -> Submission | None:
+    with services.db.as_service() as conn:
+        return submissions.current(conn, job.id)
+
+
+def _send(job: Job, services: Services) -> Submission | None:
+    """Note the intent, send the paid request once, keep its receipt; None where there is nothing to wait for."""
+    model = _model(job, services)
+    provider = services.providers.get(job.provider)
+    if provider is None:
+        raise NoSuchModel(f"{job.provider.capitalize()} is no longer set up here. Choose another model.")
+    _refuse_endless(job, services)
+    _wait_for_pause(job, services)
+    order = _order(job, model, services)
+    submission = _begin(job, model, services)
+    if submission is None:
+        _stop_before_sending(job, services)
+        return None
+    try:
+        ticket = _submit(provider, order, model)
+    except ProviderBusy as error:
+        _not_accepted(job, submission, services)
+        raise AskAgain(_busy_delay(error, submission.attempt)) from error
+    except ProviderRejected:
+        raise
+    except OutcomeUnknown:
+        say_unknown(job, services)
+        return None
+    except Exception:  # noqa: BLE001
+        # A bug, after the request may have left: the bug is logged whole, and nothing is ever sent again.
+        _log.exception("submit_broke", provider=job.provider)
+        say_unknown(job, services)
+        return None
+    return _keep_receipt(job, submission, ticket, services)
+
+
+def _submit(provider: Provider, order: Order, model: ImageModel) -> Ticket:
+    return provider.submit(order, model)
+
+
+def _model(job: Job, services: Services) -> ImageModel:
+    with services.db.as_service() as conn:
+        model = models.get(conn, job.model_id) if job.model_id else None
+    if model is None:
+        raise NoSuchModel("The model of this picture was removed meanwhile. Choose another one.")
+    return model
+
+
+def _refuse_endless(job: Job, services: Services) -> None:
+    """An entry that kills its worker comes back for ever; after three such runs the job says so instead."""
+    with services.db.as_service() as conn:
+        busy = submissions.refusals(conn, job.id)
+    if busy >= MOST_REFUSALS:
+        raise ProviderBusy("The provider was too busy each time this picture was sent. Try again later.")
+    if job.attempts - busy > MOST_RUNS:
+        raise StudioError(
+            "This picture was begun three times and never got as far as its provider. Tell an admin.",
+            code="STUCK",
+        )
+
+
+def _wait_for_pause(job: Job, services: Services) -> None:
+    """A paused provider gets nothing; its jobs wait visibly."""
+    with services.db.as_service() as conn:
+        if job.provider in models.pauses(conn) and not jobs.beat(conn, job, stage=JobStage.waiting):
+            raise AskAgain(60.0)
+
+
+def _order(job: Job, model: ImageModel, services: Services) -> Order:
+    """The order as it was agreed when it was asked; a rerun reads the same from the row."""
+    said: Mapping[str, Any] = job.metadata
+    reference = said.get("reference_image_url")
+    return Order(
+        prompt=job.prompt,
+        negative=str(said.get("negative") or ""),
+        size=Size(width=int(said.get("width", 1024)), height=int(said.get("height", 1024))),
+        seed=int(said["seed"]) if said.get("seed") else None,
+        references=(_as_data_uri(str(reference), services),) if reference else (),
+        safety_checker=bool(said.get("safety_checker", True)),
+        input_defaults=model.input_defaults,
+    )
+
+
+def _as_data_uri(address: str, services: Services) -> str:
+    bucket, _, path = address.partition("/")
+    data = services.storage.get(bucket, path)
+    picture = images.read_picture(data)
+    return f"data:{picture.media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def _begin(job: Job, model: ImageModel, services: Services) -> Submission | None:
+    with services.db.as_service() as conn:
+        jobs.beat(conn, job, stage=JobStage.sending)
+        return submissions.begin(conn, job, provider=job.provider, model_key=model.model_key)
+
+
+def _stop_before_sending(job: Job, services: Services) -> None:
+    """The intent was refused: cancelled, or another run was here."""
+    with services.db.as_service() as conn:
+        now = jobs.lock(conn, job.id)
+        if now and now.cancel_requested and submissions.current(conn, job.id) is None:
+            costs.record(conn, job.id, 1, "computed", Decimal(0), note="never sent")
+            jobs.end(conn, job, JobStatus.cancelled)
+
+
+def _not_accepted(job: Job, submission: Submission, services: Services) -> None:
+    with services.db.as_service() as conn:
+        submissions.settle(conn, submission.id, "not_accepted", by="worker")
+        costs.record(conn, job.id, submission.attempt, "computed", Decimal(0), note="not accepted")
+        jobs.beat(conn, job, stage=JobStage.waiting)
+
+
+def _busy_delay(error: ProviderBusy, attempt: int) -> float:
+    """What the provider asked for, within reason; else longer each time."""
+    asked = error.retry_after if error.retry_after is not None else 2.0 * 2 ** (attempt - 1)
+    return min(max(asked, 0.1), _LONGEST_BUSY)
+
+
+def _keep_receipt(job: Job, submission: Submission, ticket: Ticket, services: Services) -> Submission:
+    """T3. A receipt is money: it is stored as soon as the database can be reached, and by any run."""
+
+    def store() -> Submission:
+        with services.db.as_service() as conn:
+            submissions.keep_receipt(conn, submission.id, ticket)
+            now = jobs.lock(conn, job.id)
+            if now is not None and now.stage is JobStage.outcome_unknown:
+                jobs.clear_unknown(conn, job.id)
+                queue.put_job(conn, job.id, job.provider)
+            kept = submissions.current(conn, job.id)
+        if kept is None:
+            raise LeaseLost("Another run took this job over.")
+        return kept
+
+    return _patiently(store, _RECEIPT_PATIENCE)
+
+
+def _patiently(work: Callable[[], T], patience: float) -> T:
+    """Do `work` again while the database is away, for `patience` seconds."""
+    ends = time.monotonic() + patience
+    while True:
+        try:
+            return work()
+        except DatabaseUnavailable:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.5)
+
+
+def say_unknown(job: Job, services: Services) -> None:
+    """Sent, and no receipt: the job says so, keeps its budget, and is never sent again (SPEC "Failure")."""
+    words = (
+        f"The request may have reached {job.provider.capitalize()}, but its answer was lost. It is not sent again, "
+        "so that nothing is paid twice. QA looks the outcome up."
+    )
+    with services.db.as_service() as conn:
+        said = jobs.mark_unknown(conn, job, words)
+    _log.warning("outcome_unknown", provider=job.provider, said=said)
+
+
+# -- wait ---------------------------------------------------------------------------------------------------------
+
+
+def _wait(job: Job, submission: Submission, ticket: Ticket, services: Services) -> Finished:
+    """Ask until the provider is done. Progress and cancellation go through the job row each time."""
+    provider = services.providers.get(job.provider)
+    if provider is None:
+        raise StorageFailed("This worker has no key for the provider of this job.")
+    deadline = submission.submitted_at + timedelta(seconds=services.settings.give_up_after)
+    pace = _Pace(services.settings.poll_every, _usual(job, services), submission.submitted_at)
+    asked_to_stop = False
+    while True:
+        state = _poll(provider, ticket)
+        if isinstance(state, Finished):
+            return state
+        if datetime.now(UTC) > deadline:
+            raise _too_slow(provider, ticket, services)
+        cancelled = _beat(job, state, services)
+        if cancelled and not asked_to_stop:
+            asked_to_stop = True
+            _ask_to_stop(job, submission, provider, ticket, services)
+        if services.stopping.wait(pace.next()):
+            raise AskAgain(0.0)  # this worker leaves; the next one goes on from the receipt
+
+
+class _Pace:
+    """How long to wait between two questions: short at first, then POLL_EVERY, closer where the model usually ends."""
+
+    def __init__(self, every: float, usual: float | None, since: datetime) -> None:
+        self._every = every
+        self._usual = usual
+        self._since = since
+        self._pause = min(0.05, every)
+
+    def next(self) -> float:
+        pause = self._pause
+        self._pause = min(self._pause * 1.6, self._every)
+        if self._usual is None:
+            return pause
+        elapsed = (datetime.now(UTC) - self._since).total_seconds()
+        near = elapsed > 0.8 * self._usual
+        return min(pause, 0.2) if near else min(pause, max(0.8 * self._usual - elapsed, 0.05))
+
+
+def _usual(job: Job, services: Services) -> float | None:
+    with services.db.as_service() as conn:
+        known = jobs.usual_seconds(conn, [job.model_id]) if job.model_id else {}
+    return known.get(job.model_id) if job.model_id else None
+
+
+def _poll(provider: Provider, ticket: Ticket) -> Running | Finished | None:
+    """None where the question got no answer: asked again, until the deadline."""
+    try:
+        return provider.poll(ticket)
+    except ProviderUnreachable as error:
+        _log.warning("poll_unanswered", code=error.reason)
+        return None
+
+
+def _beat(job: Job, state: Running | None, services: Services) -> bool:
+    if state is None:
+        return _still_ours(job, services)
+    with services.db.as_service() as conn:
+        return jobs.beat(
+            conn, job, stage=state.stage, progress=state.fraction, queue_position=state.queue_position
+        )
+
+
+def _still_ours(job: Job, services: Services) -> bool:
+    """A heartbeat that keeps the stage and progress last seen; returns whether a cancellation was asked."""
+    with services.db.as_service() as conn:
+        now = jobs.get(conn, job.id)
+        if now is None:
+            raise LeaseLost("This job is gone.")
+        return jobs.beat(
+            conn,
+            job,
+            stage=now.stage or JobStage.drawing,
+            progress=now.progress,
+            queue_position=now.queue_position,
+        )
+
+
+def _ask_to_stop(
+    job: Job, submission: Submission, provider: Provider, ticket: Ticket, services: Services
+) -> None:
+    """Pass a person's cancellation on. Only where the provider surely stops does the job end here."""
+    try:
+        answer = provider.cancel(ticket)
+    except ProviderUnreachable as error:
+        _log.warning("cancel_unanswered", code=error.reason)
+        return
+    _log.info("cancel_asked", answer=answer)
+    if answer is CancelAnswer.stopped:
+        with services.db.as_service() as conn:
+            submissions.settle(conn, submission.id, "cancelled", by="worker")
+            costs.record(conn, job.id, submission.attempt, "computed", Decimal(0), note="stopped in time")
+            jobs.end(conn, job, JobStatus.cancelled)
+        raise LeaseLost("The job was cancelled.")
+
+
+def _too_slow(provider: Provider, ticket: Ticket, services: Services) -> TooSlow:
+    with suppress(ProviderUnreachable):
+        provider.cancel(ticket)
+    minutes = round(services.settings.give_up_after / 60) or 1
+    return TooSlow(
+        f"The provider took longer than {minutes} min. It was asked to stop; should the picture still come, it is kept."
+    )
+
+
+# -- take in, store, complete ---------------------------------------------------------------------------------
+
+
+def take_in(job: Job, finished: Finished, services: Services) -> Picture:
+    """The result's bytes, decoded whole. Raises BadImage, ResultLost, ProviderUnreachable, ProviderRejected."""
+    with suppress(LeaseLost), services.db.as_service() as conn:
+        jobs.beat(conn, job, stage=JobStage.fetching, progress=None)
+    if not finished.images:
+        raise ProviderRejected(
+            "The provider finished without a picture, which its safety filter does at times. Change the words and try again.",
+            code="NO_IMAGE",
+            billed=True,
+        )
+    for attempt in range(1, _FETCHES + 1):
+        try:
+            picture = images.read_picture(_bytes_of(job, finished, services))
+            images.refuse_blank(picture)
+        except BadImage as error:
+            # Cut short on the way is as likely as broken at the source: fetch once more before saying so.
+            if error.reason == "IMAGE_BLANK" or attempt == _FETCHES:
+                raise
+            time.sleep(0.2 * attempt)
+        else:
+            return picture
+    raise AssertionError  # the loop returns or raises
+
+
+def _bytes_of(job: Job, finished: Finished, services: Services) -> bytes:
+    image = finished.images[0]
+    if image.data is not None:
+        return image.data
+    allowed = services.providers[job.provider].download_hosts
+    return services.downloads.fetch(image.url, allowed=allowed)
+
+
+def finish(
+    job: Job, submission: Submission, finished: Finished, picture: Picture, services: Services
+) -> None:
+    """Store the picture and complete its job; evidence, so without a lease."""
+    path, thumbnail = _store(job, submission, picture, services)
+    repeat_on_deadlock(lambda: _complete(job, submission, finished, picture, path, thumbnail, services))
+    _log.info("portrait_completed", provider=job.provider, width=picture.width, height=picture.height)
+
+
+def owner_of(job: Job) -> PersonId:
+    """Whose folder the picture goes to: the character's owner, noted when it was asked."""
+    said = job.metadata.get("owner")
+    return PersonId(UUID(str(said))) if said else job.user_id
+
+
+def _store(job: Job, submission: Submission, picture: Picture, services: Services) -> tuple[str, str]:
+    """The original as it came, and its thumbnail. The key holds submitted_at, so a rerun writes the same one."""
+    moment = int(submission.submitted_at.timestamp() * 1000)
+    stem = f"{owner_of(job)}/{job.id}_{moment}"
+    path, thumbnail = f"{stem}.{picture.extension}", f"{stem}.thumb.webp"
+    services.storage.put(WORKSPACE, path, picture.data, picture.media_type)
+    services.storage.put(WORKSPACE, thumbnail, picture.thumbnail, "image/webp")
+    return path, thumbnail
+
+
+def _complete(
+    job: Job,
+    submission: Submission,
+    finished: Finished,
+    picture: Picture,
+    path: str,
+    thumbnail: str,
+    services: Services,
+) -> None:
+    """T4: the asset (its trigger completes the job), the cost, the auto-save entry; all or none."""
+    seed = finished.seed if finished.seed is not None else _asked_seed(job)
+    with services.db.as_service() as conn:
+        if jobs.lock(conn, job.id) is None:
+            raise LeaseLost("This job is gone.")
+        assets.insert_if_none(
+            conn, job, picture, owner=owner_of(job), path=path, thumbnail_path=thumbnail, seed=seed
+        )
+        submissions.settle(conn, submission.id, "finished", by="worker")
+        _record_cost(conn, job, submission, finished)
+        jobs.mark_completed(conn, job.id, cost=costs.spent(conn, job.id))
+        queue.put_autosave(conn, job.id)
+
+
+def _asked_seed(job: Job) -> int | None:
+    seed = job.metadata.get("seed")
+    return int(str(seed)) if seed else None
+
+
+def _record_cost(conn: Connection, job: Job, submission: Submission, finished: Finished) -> None:
+    """What it cost: the provider's own dollars where it names them, its units times the price, or the estimate."""
+    estimate, unit, price = costs.estimated(conn, job.id)
+    units = {"unit": unit, "billable_units": str(finished.units)} if finished.units is not None else None
+    by_units = finished.units * price if finished.units is not None and price is not None else estimate
+    costs.record(conn, job.id, submission.attempt, "computed", by_units, units=units)
+    if finished.billed_usd is not None:
+        costs.record(conn, job.id, submission.attempt, "billed", finished.billed_usd)
+
+
+# -- failure --------------------------------------------------------------------------------------------------------
+
+_ENDS: Mapping[str, str] = {"RESULT_LOST": "expired", "IMAGE_BLANK": "refused"}
+
+
+def fail(job: Job, error: StudioError, services: Services) -> None:
+    """End a job in words and a code; settle its request where nothing more can come of it.
+
+    A request whose result may still be there (a broken download, a deadline) stays open: recovery asks on.
+    """
+    with services.db.as_service() as conn:
+        now = jobs.lock(conn, job.id)
+        submission = submissions.current(conn, job.id)
+        if submission is None:
+            costs.record(conn, job.id, 1, "computed", Decimal(0), note="never sent")
+        else:
+            settle(conn, job, submission, error)
+        if isinstance(error, ProviderRejected) and error.pauses:
+            models.pause(conn, job.provider, error.sentence, seconds=_PAUSE)
+        stopped = (
+            now is not None and now.cancel_requested and isinstance(error, ProviderRejected | ResultLost)
+        )
+        status = JobStatus.cancelled if stopped else JobStatus.failed
+        ended = jobs.end(conn, job, status, code=error.reason, words=error.sentence)
+    _log.warning("portrait_failed", code=error.reason, provider=job.provider, ended=ended)
+
+
+def settle(conn: Connection, job: Job, submission: Submission, error: StudioError) -> None:
+    """End a paid request that failed, with what it cost; leave it open where its picture may still come."""
+    outcome = "refused" if isinstance(error, ProviderRejected) else _ENDS.get(error.reason)
+    if outcome is None or not submissions.settle(conn, submission.id, outcome, by="worker"):
+        return
+    estimate, _, _ = costs.estimated(conn, job.id)
+    owed = outcome == "expired" or error.reason == "IMAGE_BLANK"
+    owed = owed or (isinstance(error, ProviderRejected) and error.billed)
+    costs.record(
+        conn, job.id, submission.attempt, "computed", estimate if owed else Decimal(0), note=error.reason
+    )

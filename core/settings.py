@@ -1,0 +1,114 @@
+"""The only reader of the environment. Each setting's one-line meaning is its `description`; `.env.example`
+repeats them and a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WorkerMode(StrEnum):
+    """Where queued pictures are made."""
+
+    embedded = "embedded"
+    external = "external"
+
+
+class Settings(BaseSettings):
+    """Every setting, read once at start. Keys are `SecretStr`: they show as stars everywhere."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    studio_home: Path = Field(
+        default=Path(".studio"), description="Folder of the embedded database, the stored images and the file secret."
+    )
+    studio_host: str = Field(default="127.0.0.1", description="Address the studio listens on.")
+    studio_port: int = Field(default=7860, ge=0, le=65535, description="Port of the studio.")
+    audit_port: int = Field(default=8501, ge=0, le=65535, description="Port of the audit dashboard.")
+
+    database_url: SecretStr | None = Field(
+        default=None, description="Postgres 15 or newer, direct or session-mode; empty: the embedded one."
+    )
+    supabase_url: str | None = Field(default=None, description="Address of the Supabase project; empty: none.")
+
+    fal_key: SecretStr | None = Field(default=None, description="Key of fal.ai; empty: fal is off.")
+    fal_base_url: str | None = Field(
+        default=None, description="Replaces every host of fal (the emulator); downloads then allow loopback there."
+    )
+    fal_limit: int = Field(default=10, ge=1, description="Requests at fal at once, all workers together.")
+
+    sketch_seconds: float = Field(
+        default=3.0, ge=0, le=120, description="How long one Sketch drawing takes; it is drawn in passes."
+    )
+    sketch_limit: int = Field(default=2, ge=1, description="Sketch drawings at once, all workers together.")
+
+    public_url: str | None = Field(
+        default=None, description="Address under which people reach the studio; empty: the request's own."
+    )
+    allow_nsfw: bool = Field(default=False, description="Whether this deployment makes pictures rated nsfw.")
+    team_sharing: bool | None = Field(
+        default=None, description="Everybody with a role shares all characters; empty: yes on the embedded database."
+    )
+
+    worker: WorkerMode = Field(
+        default=WorkerMode.embedded, description="embedded: the studio makes pictures itself; external: workers do."
+    )
+    worker_threads: int = Field(default=32, ge=2, description="Pictures one worker carries at once.")
+    heartbeat_seconds: float = Field(
+        default=30.0, ge=0.2, description="A worker that is silent this long is taken for dead."
+    )
+    stuck_after: float = Field(
+        default=600.0, ge=0.2, description="Seconds without a heartbeat until a job counts as stuck."
+    )
+    recovery_every: float = Field(default=60.0, ge=0.2, description="Seconds between two looks for stuck jobs.")
+    autosave_delay: float = Field(
+        default=60.0, ge=0, description="Seconds the platform's own save gets before ours steps in for its jobs."
+    )
+    give_up_after: float = Field(
+        default=1800.0, ge=1, description="Seconds a provider may take for one picture before it is asked to stop."
+    )
+    poll_every: float = Field(default=1.0, ge=0.02, description="Seconds between two questions to a provider.")
+    max_waiting: int = Field(default=500, ge=1, description="Pictures one person may have waiting.")
+
+    allowed_origins: str = Field(default="", description="Origins that may call the HTTP interface, with commas.")
+    allow_no_sign_in: bool = Field(
+        default=False,
+        description="yes: listen beyond loopback without any sign-in. Everybody who reaches it may spend.",
+    )
+    files_secret: SecretStr | None = Field(
+        default=None, description="Signs links to images; empty: made once under STUDIO_HOME."
+    )
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        level = value.upper()
+        if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("LOG_LEVEL is one of DEBUG, INFO, WARNING, ERROR")
+        return level
+
+    @cached_property
+    def home(self) -> Path:
+        """STUDIO_HOME as an absolute path."""
+        return self.studio_home.expanduser().resolve()
+
+    @property
+    def embedded(self) -> bool:
+        """True where the database is ours to start (no DATABASE_URL)."""
+        return self.database_url is None
+
+    @property
+    def shares_with_team(self) -> bool:
+        """TEAM_SHARING, or its default: on with the embedded database (SPEC "Data")."""
+        return self.embedded if self.team_sharing is None else self.team_sharing
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """ALLOWED_ORIGINS, split."""
+        return tuple(part.strip().rstrip("/") for part in self.allowed_origins.split(",") if part.strip())

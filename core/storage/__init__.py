@@ -1,0 +1,97 @@
+"""Objects in buckets: the protocol, the address form `bucket/path`, and the links browsers get.
+
+Paths are ASCII, made by `object_path` functions of the use cases (SPEC "Files"); no user's file name is ever
+part of one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from core.errors import NotAllowed
+
+WORKSPACE = "workspace-temp"
+LIBRARY = "user-library"
+REFERENCES = "reference_images"
+ATTRIBUTE_ORIGINALS = "attribute-originals"
+PUBLIC_ASSETS = "assets"
+BUCKETS = (WORKSPACE, LIBRARY, REFERENCES, ATTRIBUTE_ORIGINALS, PUBLIC_ASSETS)
+
+# A key is made by us: plain ASCII, no part that starts with a dot (so neither `..` nor a hidden file).
+_PART = r"[A-Za-z0-9_][A-Za-z0-9._@=+~-]{0,199}"
+_PATH = re.compile(rf"{_PART}(?:/{_PART}){{0,15}}")
+
+
+class Address(NamedTuple):
+    """Where one object lies. As text it is `bucket/path`, the form rows hold (SPEC "Files")."""
+
+    bucket: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.bucket}/{self.path}"
+
+
+@dataclass(frozen=True)
+class External:
+    """A picture that is not ours: an `http…` address out of a row. It may be signed, so `repr` hides it."""
+
+    url: str = field(repr=False)
+
+
+def checked(bucket: str, path: str) -> Address:
+    """The address, once it is sure to name an object of ours and nothing else.
+
+    Raises NotAllowed BAD_PATH for an unknown bucket, an absolute path, an empty part, a part that starts with
+    a dot, or characters other than ASCII letters, digits and `._@=+~-`.
+    """
+    if bucket not in BUCKETS or not _PATH.fullmatch(path):
+        raise NotAllowed(
+            "That is not the address of a stored picture. Pick the picture again.", code="BAD_PATH"
+        )
+    return Address(bucket, path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectInfo:
+    """What a listing knows of one object; `size` in bytes."""
+
+    bucket: str
+    path: str
+    size: int
+    modified_at: datetime
+
+
+class Storage(Protocol):
+    """Where bytes are kept. Every method may be called from any thread.
+
+    Errors: ObjectMissing where the object is not there, StorageFailed for everything that may pass by itself.
+    """
+
+    def put(self, bucket: str, path: str, data: bytes, media_type: str) -> None:
+        """Write an object whole or not at all; an existing one is replaced."""
+        ...
+
+    def get(self, bucket: str, path: str) -> bytes:
+        """The bytes of an object."""
+        ...
+
+    def copy(self, source: tuple[str, str], target: tuple[str, str]) -> None:
+        """Copy (bucket, path) to (bucket, path), whole or not at all, replacing what stands there."""
+        ...
+
+    def info(self, bucket: str, path: str) -> ObjectInfo | None:
+        """Size and time of an object, None where there is none."""
+        ...
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Every object below a folder prefix, in no promised order."""
+        ...
+
+    def delete(self, bucket: str, path: str) -> None:
+        """Remove an object; one that is not there is no error."""
+        ...

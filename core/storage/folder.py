@@ -1,0 +1,152 @@
+"""Objects as files below one folder: the embedded mode's storage, and a shared volume's.
+
+A file appears whole or not at all: it is written beside its place under a hidden name, flushed to the disk,
+and moved over. Hidden names are no keys, so a leftover of a crash is never listed or served.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from core.errors import NotAllowed, ObjectMissing, StorageFailed
+from core.storage import Address, ObjectInfo, checked
+
+
+class FolderStorage:
+    """`Storage` (core.storage) below `root`: one folder a bucket, one file an object."""
+
+    def __init__(self, root: Path) -> None:
+        """`root` need not be there yet."""
+        self._root = root.absolute()
+
+    def put(self, bucket: str, path: str, data: bytes, media_type: str) -> None:  # noqa: ARG002 -- the protocol's
+        """As `Storage.put`; the file's ending tells its type, so `media_type` is not kept."""
+
+        def write(file: BinaryIO) -> None:
+            file.write(data)
+
+        self._replace(checked(bucket, path), write)
+
+    def get(self, bucket: str, path: str) -> bytes:
+        """As `Storage.get`."""
+        with _said_plainly("read"):
+            return self._place(checked(bucket, path)).read_bytes()
+
+    def copy(self, source: tuple[str, str], target: tuple[str, str]) -> None:
+        """As `Storage.copy`. The bytes are copied: two names for one file would share one fate."""
+        with _said_plainly("copied"), self._place(checked(*source)).open("rb") as original:
+
+            def write(file: BinaryIO) -> None:
+                shutil.copyfileobj(original, file, 1024 * 1024)
+
+            self._replace(checked(*target), write)
+
+    def info(self, bucket: str, path: str) -> ObjectInfo | None:
+        """As `Storage.info`."""
+        place = self._place(checked(bucket, path))
+        try:
+            with _said_plainly("looked at"):
+                return _info(bucket, path, place.stat()) if place.is_file() else None
+        except ObjectMissing:
+            return None
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+        """As `Storage.list`; `prefix` is a whole folder (`a/b`), never a part of a name."""
+        folder = prefix.rstrip("/")
+        # Any key serves to have the bucket and the prefix looked at.
+        place = self._place(checked(bucket, f"{folder}/x" if folder else "x")).parent
+        yield from self._below(place, bucket, f"{folder}/" if folder else "")
+
+    def delete(self, bucket: str, path: str) -> None:
+        """As `Storage.delete`."""
+        with suppress(ObjectMissing), _said_plainly("deleted"):
+            self._place(checked(bucket, path)).unlink()
+
+    def _place(self, address: Address) -> Path:
+        """The file of an address. Raises NotAllowed where a link inside the store leads out of its bucket."""
+        bucket = self._root / address.bucket
+        place = bucket / address.path
+        home = bucket.resolve()
+        if place.is_symlink() or not place.parent.resolve().is_relative_to(home):
+            raise NotAllowed("That picture's folder leads out of the store. An admin must remove the link.")
+        return place
+
+    def _replace(self, address: Address, write: Callable[[BinaryIO], None]) -> None:
+        place = self._place(address)
+        passing = place.with_name(f".{secrets.token_hex(8)}.part")
+        with _said_plainly("written", may_be_missing=False):
+            _make_folder(place.parent)
+            try:
+                with passing.open("xb") as file:
+                    write(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                passing.replace(place)
+            except BaseException:
+                passing.unlink(missing_ok=True)
+                raise
+            _flush_folder(place.parent)
+
+    def _below(self, folder: Path, bucket: str, prefix: str) -> Iterator[ObjectInfo]:
+        for entry in _entries(folder):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._below(Path(entry.path), bucket, f"{prefix}{entry.name}/")
+            elif entry.is_file(follow_symlinks=False):
+                # It may go between the listing and the look: then it is not there.
+                with suppress(ObjectMissing), _said_plainly("looked at"):
+                    yield _info(bucket, prefix + entry.name, entry.stat(follow_symlinks=False))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with _said_plainly("listed"), os.scandir(folder) as found:
+            return list(found)
+    except ObjectMissing:
+        return []
+
+
+def _info(bucket: str, path: str, stat: os.stat_result) -> ObjectInfo:
+    modified_at = datetime.fromtimestamp(stat.st_mtime, UTC)
+    return ObjectInfo(bucket=bucket, path=path, size=stat.st_size, modified_at=modified_at)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make `folder` and what is missing above it, each flushed into its parent."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _flush_folder(folder.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    # A move is only safe from a power cut once the folder that names the file is on the disk.
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _said_plainly(deed: str, *, may_be_missing: bool = True) -> Generator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if may_be_missing and isinstance(exc, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+            raise ObjectMissing(
+                "The picture's file is not in the store; the audit lists such pictures."
+            ) from exc
+        raise StorageFailed(
+            f"A picture's file could not be {deed}: {exc.strerror}. It is tried again; if it stays so, "
+            "an admin should look at the store's disk."
+        ) from exc

@@ -1,0 +1,258 @@
+"""What each queue entry does, the clock, and `python -m core.worker`.
+
+PgQueuer runs the queue (DESIGN decision 3); this room hands each entry to a thread and tells the engine what came
+of it. It delivers at least once; once comes from the lease in the job row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import pgqueuer
+from pgqueuer import AsyncpgPoolDriver, PgQueuer, RetryRequested
+from pgqueuer.adapters.persistence.qb import (
+    QueryBuilderEnvironment,
+    QueryQueueBuilder,
+    QuerySchedulerBuilder,
+)
+from pgqueuer.domain.settings import DBSettings, Durability
+from pgqueuer.models import Job as Entry
+from pgqueuer.models import Schedule
+from pgqueuer.queries import Queries
+from pgqueuer.types import Channel
+
+from core import autosave, log, queue, recovery, running
+from core.db import workers
+from core.errors import StudioError
+from core.services import Services
+from core.values import JobId
+
+# Every name is given: the engine otherwise reads bare environment names such as CHANNEL (reference/queue.md §1).
+NAMES = DBSettings(
+    prefix="",
+    db_schema=queue.SCHEMA,
+    channel=Channel(queue.SCHEMA),
+    function="fn_pgqueuer_changed",
+    trigger="tg_pgqueuer_changed",
+    queue_table="pgqueuer",
+    queue_table_log="pgqueuer_log",
+    statistics_table="pgqueuer_statistics",
+    schedules_table="pgqueuer_schedules",
+    queue_status_type="pgqueuer_status",
+    durability=Durability.durable,
+    widen_id=True,
+)
+FILE_THREADS = 8
+_FASTEST_TICK = 1  # seconds; the engine's clock counts whole ones
+
+_log = log.get(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Threads:
+    """Two pools, so that auto-save never starves behind threads that wait for providers."""
+
+    waiting: ThreadPoolExecutor
+    files: ThreadPoolExecutor
+
+    def close(self) -> None:
+        self.waiting.shutdown(wait=True)
+        self.files.shutdown(wait=True)
+
+
+class _Manager(PgQueuer):
+    """The engine without its statistics, which nobody reads and which double the log (reference/queue.md §5)."""
+
+    async def run(self, *args: object, **kwargs: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        kwargs["log_aggregation_interval"] = timedelta(0)
+        await super().run(*args, **kwargs)  # pyright: ignore[reportArgumentType]
+
+
+async def serve(services: Services, shutdown: asyncio.Event) -> None:
+    """Work until `shutdown` is set. Runs that wait for a provider then hand their job over by its receipt.
+
+    Lives in its own event loop, in this process or in a thread of another program.
+    """
+    threads = _Threads(
+        waiting=ThreadPoolExecutor(_waiting_threads(services), "waiting"),
+        files=ThreadPoolExecutor(FILE_THREADS, "files"),
+    )
+    beating = asyncio.create_task(_beat(services, threads, uuid4()))
+    leaving = asyncio.create_task(_pass_on(shutdown, services.stopping))
+    try:
+        await pgqueuer.run(
+            lambda: _manager(services, threads),
+            batch_size=1,
+            max_concurrent_tasks=services.settings.worker_threads + FILE_THREADS,
+            dequeue_timeout=timedelta(seconds=min(5.0, services.settings.heartbeat_seconds / 2)),
+            heartbeat_timeout=timedelta(seconds=services.settings.heartbeat_seconds),
+            shutdown_on_listener_failure=True,
+            restart_on_failure=True,
+            restart_delay=timedelta(seconds=min(1.0, services.settings.heartbeat_seconds / 2)),
+            shutdown=shutdown,
+        )
+    finally:
+        services.stopping.set()
+        leaving.cancel()
+        beating.cancel()
+        await asyncio.wait({beating})
+        threads.close()
+
+
+@contextlib.contextmanager
+def in_thread(services: Services) -> Generator[None]:
+    """Work in a thread of this process for as long as the block lasts (the studio's embedded worker)."""
+    loop = asyncio.new_event_loop()
+    shutdown = asyncio.Event()
+
+    def work() -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(serve(services, shutdown))
+        loop.close()
+
+    thread = threading.Thread(target=work, name="worker")
+    thread.start()
+    try:
+        yield
+    finally:
+        services.stopping.set()
+        with contextlib.suppress(RuntimeError):  # the loop ended by itself
+            loop.call_soon_threadsafe(shutdown.set)
+        thread.join()
+
+
+def _waiting_threads(services: Services) -> int:
+    return min(services.settings.worker_threads, sum(services.limits.values()))
+
+
+@contextlib.asynccontextmanager
+async def _manager(services: Services, threads: _Threads) -> AsyncGenerator[PgQueuer]:
+    async with asyncpg.create_pool(  # pyright: ignore[reportUnknownMemberType]
+        services.db.dsn, min_size=2, max_size=4, command_timeout=30
+    ) as pool:
+        driver = AsyncpgPoolDriver(pool)
+        queries = Queries(
+            driver, QueryBuilderEnvironment(NAMES), QueryQueueBuilder(NAMES), QuerySchedulerBuilder(NAMES)
+        )
+        manager = _Manager(driver, Channel(NAMES.channel), queries=queries)
+        _register(manager, services, threads)
+        yield manager
+
+
+def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
+    """One entry point a provider, one for auto-save, one tick for recovery."""
+    for provider, limit in services.limits.items():
+        name = queue.portrait_entrypoint(provider)
+        manager.entrypoint(name, concurrency_limit=limit, on_failure="hold")(
+            _entry(running.run, services, threads.waiting)
+        )
+    manager.entrypoint(queue.AUTOSAVE, concurrency_limit=FILE_THREADS, on_failure="hold")(
+        _entry(_save, services, threads.files)
+    )
+
+    async def recover(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, _recover, services)
+
+    manager.schedule("recover", _every(services.settings.recovery_every))(recover)
+
+
+def _entry(
+    work: Callable[[JobId, Services], object], services: Services, pool: ThreadPoolExecutor
+) -> Callable[[Entry], Awaitable[None]]:
+    """An entry point that runs `work` in a thread and turns what it raises into the engine's words."""
+
+    async def entry(entry: Entry) -> None:
+        job_id = JobId(UUID((entry.payload or b"").decode()))
+        try:
+            await asyncio.get_running_loop().run_in_executor(pool, work, job_id, services)
+        except running.AskAgain as later:
+            raise RetryRequested(timedelta(seconds=later.delay), "later") from None
+        except (SystemExit, KeyboardInterrupt) as exc:  # would end the whole worker
+            raise RuntimeError("a handler tried to leave") from exc
+
+    return entry
+
+
+def _save(job_id: JobId, services: Services) -> None:
+    try:
+        autosave.save(job_id, services)
+    except StudioError as error:
+        _log.warning("autosave_put_off", job_id=str(job_id), code=error.reason)
+        raise running.AskAgain(5.0) from error
+
+
+def _recover(services: Services) -> None:
+    try:
+        recovery.recover(services)
+    except StudioError as error:
+        _log.warning("recovery_put_off", code=error.reason)
+
+
+def _every(seconds: float) -> str:
+    """A cron line (UTC; the engine takes seconds as a sixth field) that ticks about every `seconds`."""
+    whole = max(_FASTEST_TICK, round(seconds))
+    if whole < 60:  # noqa: PLR2004 — seconds of a minute
+        return f"* * * * * */{whole}"
+    return f"*/{min(59, whole // 60)} * * * *"
+
+
+async def _beat(services: Services, threads: _Threads, worker_id: UUID) -> None:
+    """Say every third of a heartbeat that this worker lives; say at the end that it left by itself."""
+    loop = asyncio.get_running_loop()
+    try:
+        while True:
+            await loop.run_in_executor(threads.files, _say_alive, services, worker_id)
+            await asyncio.sleep(services.settings.heartbeat_seconds / 3)
+    finally:
+        _say_gone(services, worker_id)
+
+
+def _say_alive(services: Services, worker_id: UUID) -> None:
+    with contextlib.suppress(StudioError), services.db.as_service() as conn:
+        workers.beat(conn, worker_id, host=socket.gethostname(), pid=os.getpid())
+
+
+def _say_gone(services: Services, worker_id: UUID) -> None:
+    with contextlib.suppress(StudioError), services.db.as_service() as conn:
+        workers.stopped(conn, worker_id)
+
+
+async def _pass_on(shutdown: asyncio.Event, stopping: threading.Event) -> None:
+    await shutdown.wait()
+    stopping.set()
+
+
+def main() -> None:
+    """Work until SIGTERM or Ctrl+C."""
+    from core.services import open_services  # noqa: PLC0415 — after the arguments, before the work
+    from core.settings import Settings  # noqa: PLC0415
+
+    async def work(services: Services) -> None:
+        shutdown = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (2, 15):
+            loop.add_signal_handler(number, shutdown.set)
+        await serve(services, shutdown)
+
+    try:
+        with open_services(Settings()) as services:
+            _log.info("worker_started", providers=sorted(services.providers))
+            asyncio.run(work(services))
+    except StudioError as error:
+        sys.exit(error.sentence)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The studio's screen: a Gradio page inside the product's own FastAPI app."""
+
+from __future__ import annotations
+
+import os
+
+# read once, while gradio is being imported; anything but exactly "False" leaves the reports on
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import gradio as gr
+from fastapi import FastAPI
+from starlette.requests import HTTPConnection
+from starlette.responses import RedirectResponse
+
+from core.auth import Gate
+from core.services import Services
+from studio import page, serving, theme
+from studio.asking import Asking
+
+PATH = "/studio"
+SIGN_IN = "/login"
+
+
+def mount(api: FastAPI, services: Services, gate: Gate) -> FastAPI:
+    """Put the studio's page under `/studio` of `api`, its files beside it, and lead `/` there.
+
+    Who is not signed in is sent to `/login` by the page and refused by every event. Run it in one process: the
+    page's event queue lives there.
+    """
+
+    def person_id(request: HTTPConnection) -> str | None:
+        person = gate.person(request)
+        return None if person is None else str(person.id)
+
+    @api.get("/", include_in_schema=False)
+    def start() -> RedirectResponse:
+        return RedirectResponse(f"{PATH}/", 307)
+
+    api.include_router(serving.routes())
+    api.add_middleware(serving.PageGate, gate=gate, path=PATH, sign_in=SIGN_IN)
+    gr.mount_gradio_app(
+        api,
+        page.build(Asking(services=services, gate=gate)),
+        path=PATH,
+        auth_dependency=person_id,
+        theme=theme.build(),
+        head=serving.head(),
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        mcp_server=False,
+        show_error=True,
+    )
+    return api

@@ -1,0 +1,366 @@
+/* What every part of the page shares: safe DOM building, icons, notices, overlays, and the desk, which knows
+   what is typed, what is saved, and what is kept for later. Text of people reaches the page through
+   textContent and setAttribute only. */
+(() => {
+  "use strict";
+
+  const SVG = "http://www.w3.org/2000/svg";
+  const ICONS = {
+    add: "M12 5v14M5 12h14",
+    alert: "M12 4 3 19.5h18L12 4Zm0 6v4.5m0 2.6v.1",
+    back: "m14.5 6-6 6 6 6",
+    check: "m5 12.5 4.5 4.5L19 7.5",
+    close: "m6 6 12 12M18 6 6 18",
+    copy: "M9 9h10v11H9zM15 9V4H5v11h4",
+    down: "m6.5 9.5 5.5 5.5 5.5-5.5",
+    download: "M12 4v11m-4.5-4L12 15.5 16.5 11M5 19.5h14",
+    earlier: "M19 12H5m5-5-5 5 5 5",
+    later: "M5 12h14m-5-5 5 5-5 5",
+    forward: "m9.5 6 6 6-6 6",
+    help: "M9.2 9.3a2.9 2.9 0 1 1 4.2 2.6c-.9.5-1.4 1-1.4 2.1m0 3v.1M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18Z",
+    layers: "m12 4 8 4.2-8 4.2-8-4.2L12 4Zm-8 8.3 8 4.2 8-4.2M4 16.2l8 4.2 8-4.2",
+    more: "M12 6v.1M12 12v.1M12 18v.1",
+    moon: "M19.5 14.3A8 8 0 0 1 9.7 4.5a8 8 0 1 0 9.8 9.8Z",
+    person: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8Zm-7.5 8.5c.6-4 3.6-6 7.5-6s6.900 2 7.500 6",
+    picture: "M4 5h16v14H4zm0 11 4.500-4.500 4 4 3-3L20 16M15.500 9.300v.1",
+    redo: "M19 5v5h-5M18.600 10A7.500 7.500 0 1 0 19.300 14",
+    search: "M10.800 17.500a6.700 6.700 0 1 0 0-13.400 6.700 6.700 0 0 0 0 13.400Zm4.900-1.800L20 20",
+    spark: "M12 4c.7 4.700 2.600 6.900 8 8-5.400 1.100-7.300 3.300-8 8-.7-4.700-2.600-6.900-8-8 5.400-1.100 7.300-3.300 8-8Z",
+    star: "m12 4.200 2.400 5 5.400.7-4 3.800 1 5.400-4.800-2.600-4.800 2.600 1-5.400-4-3.800 5.400-.7 2.400-5Z",
+    sun: "M12 16a4 4 0 1 0 0-8 4 4 0 0 0 0 8ZM12 3v2m0 14v2M3 12h2m14 0h2M5.600 5.600 7 7m10 10 1.400 1.400m0-12.800L17 7M7 17l-1.400 1.400",
+    trash: "M5 7h14M10 7V4.500h4V7m-7.500 0 .8 12.500h9.400L17.500 7M10.300 10.500v5.500m3.400-5.500v5.500",
+  };
+
+  /** An element with attributes, `on…` listeners and children; strings become text, never markup. */
+  function h(tag, attributes = {}, ...children) {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+      else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value === true ? "" : value);
+    }
+    node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+    return node;
+  }
+
+  /** One of our own line icons, 24 by 24, coloured by the text around it. */
+  function icon(name) {
+    const svg = document.createElementNS(SVG, "svg");
+    svg.setAttribute("viewBox", "0 0 24 24");
+    svg.setAttribute("class", "ps-icon");
+    svg.setAttribute("aria-hidden", "true");
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("d", ICONS[name]);
+    svg.append(path);
+    return svg;
+  }
+
+  /** Addresses come from rows: only our own origin and plain web schemes may be followed. */
+  function safeUrl(value) {
+    try {
+      const url = new URL(value, location.origin);
+      return ["http:", "https:", "blob:"].includes(url.protocol) ? value : null;
+    } catch {
+      return null;
+    }
+  }
+
+  const announce = (name, detail) => window.dispatchEvent(new CustomEvent(`studio:${name}`, { detail }));
+  const on = (name, listener) => window.addEventListener(`studio:${name}`, (event) => listener(event.detail ?? {}));
+
+  // crypto.randomUUID exists in secure contexts only; a team may open the studio over plain http in its network
+  function uuid() {
+    if (crypto.randomUUID) return crypto.randomUUID();
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    bytes[6] = (bytes[6] & 15) | 64;
+    bytes[8] = (bytes[8] & 63) | 128;
+    const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+  }
+
+  /* ---- notices: a sentence at the foot of the page, with at most one thing to do about it ---- */
+
+  function noticeHost() {
+    let host = document.querySelector(".ps-notices");
+    if (!host) document.body.append((host = h("div", { class: "ps-notices", role: "status", "aria-live": "polite" })));
+    return host;
+  }
+
+  /** Show a sentence; returns a function that takes it away. `onEnd` runs once however it ends. */
+  function notice(sentence, { action = null, onAction = null, onEnd = null, seconds = 6 } = {}) {
+    const card = h("div", { class: "ps-notice", "data-testid": "notice" }, h("span", {}, sentence));
+    let open = true;
+    const end = () => {
+      if (!open) return;
+      open = false;
+      clearTimeout(timer);
+      card.remove();
+      onEnd?.();
+    };
+    const act = () => {
+      onAction?.();
+      end();
+    };
+    if (action) card.append(h("button", { type: "button", class: "ps-notice-act", onclick: act }, action));
+    card.append(h("button", { type: "button", class: "ps-notice-x", "aria-label": "Dismiss", onclick: end }, icon("close")));
+    card.style.setProperty("--life", `${seconds}s`);
+    const timer = setTimeout(end, seconds * 1000);
+    noticeHost().append(card);
+    return end;
+  }
+
+  async function copyText(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const area = h("textarea", { class: "ps-hidden", readonly: true });
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    notice("Copied.", { seconds: 2 });
+  }
+
+  /** Keep Tab inside an open overlay. */
+  function trapTab(event, box) {
+    if (event.key !== "Tab") return;
+    const stops = [...box.querySelectorAll("button, a[href], input, textarea, [tabindex='0']")].filter((stop) => !stop.disabled && stop.offsetParent !== null);
+    if (!stops.length) return;
+    const first = stops[0];
+    const last = stops[stops.length - 1];
+    if (event.shiftKey && document.activeElement === first) (event.preventDefault(), last.focus());
+    else if (!event.shiftKey && document.activeElement === last) (event.preventDefault(), first.focus());
+  }
+
+  /** A popover under (or above) its button: opens, closes on Escape, a click elsewhere or a choice. */
+  function popover(button, panel, { onOpen = null } = {}) {
+    const isOpen = () => !panel.hidden;
+    const close = (giveFocusBack = false) => {
+      if (!isOpen()) return;
+      panel.hidden = true;
+      button.setAttribute("aria-expanded", "false");
+      if (giveFocusBack) button.focus();
+    };
+    const open = () => {
+      panel.hidden = false;
+      button.setAttribute("aria-expanded", "true");
+      onOpen?.();
+    };
+    button.addEventListener("click", () => (isOpen() ? close() : open()));
+    document.addEventListener("pointerdown", (event) => {
+      if (isOpen() && !panel.contains(event.target) && !button.contains(event.target)) close();
+    });
+    panel.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") (event.stopPropagation(), close(true));
+    });
+    return { open, close, isOpen };
+  }
+
+  /** Arrow keys walk through the focusable children that match `selector`. */
+  function walkWithArrows(box, selector) {
+    box.addEventListener("keydown", (event) => {
+      if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+      const stops = [...box.querySelectorAll(selector)];
+      if (!stops.length) return;
+      event.preventDefault();
+      const step = event.key === "ArrowDown" ? 1 : -1;
+      const at = stops.indexOf(document.activeElement);
+      stops[at < 0 ? (step > 0 ? 0 : stops.length - 1) : (at + step + stops.length) % stops.length].focus();
+    });
+  }
+
+  /* ---- the desk: one character, what is typed and what is saved ---- */
+
+  const same = (one, other) => JSON.stringify(one ?? "") === JSON.stringify(other ?? "");
+  const draftKey = (id) => `studio:draft:${id}`;
+  const tab = sessionStorage.getItem("studio:tab") || uuid();
+  sessionStorage.setItem("studio:tab", tab);
+
+  const desk = { id: null, version: 0, fields: [], saved: {}, typed: {}, name: "" };
+
+  function readDraft(id) {
+    try {
+      return JSON.parse(localStorage.getItem(draftKey(id)) || "null");
+    } catch {
+      return null; // not ours, or cut short: there is nothing to give back
+    }
+  }
+
+  function dropDraft(id) {
+    if (readDraft(id)?.tab === tab) localStorage.removeItem(draftKey(id));
+  }
+
+  function keepDraft() {
+    const values = changes();
+    if (!Object.keys(values).length) return dropDraft(desk.id);
+    const draft = { tab, version: desk.version, values, at: new Date().toISOString() };
+    try {
+      localStorage.setItem(draftKey(desk.id), JSON.stringify(draft));
+    } catch {
+      notice("This browser keeps no drafts (its storage is full or switched off). Use Save now before leaving.");
+    }
+  }
+
+  /** Fields whose typed value differs from the saved one. */
+  function changes() {
+    const differs = desk.fields.filter((field) => !same(desk.typed[field], desk.saved[field]));
+    return Object.fromEntries(differs.map((field) => [field, desk.typed[field]]));
+  }
+
+  const isDirty = () => desk.id !== null && Object.keys(changes()).length > 0;
+  const inOrder = (values) => desk.fields.map((field) => values[field]);
+
+  /** Every edit of every field arrives here; nothing leaves the browser. */
+  function edited(values) {
+    if (desk.id === null) return;
+    Object.assign(desk.typed, values);
+    keepDraft();
+    announce("values", desk.typed);
+    if (isDirty()) announce("dirty");
+  }
+
+  function take(record) {
+    Object.assign(desk, { id: record.id, version: record.version, saved: { ...record.values }, typed: { ...record.values } });
+  }
+
+  function giveDraftBack(record) {
+    const draft = readDraft(record.id);
+    if (!draft) return;
+    Object.assign(desk.typed, Object.fromEntries(Object.entries(draft.values).filter(([field]) => desk.fields.includes(field))));
+    if (!isDirty()) return dropDraft(record.id);
+    desk.version = draft.version; // what was typed was typed over that version: a newer row is a conflict
+    keepDraft();
+    const when = new Date(draft.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    notice(`We put back what you typed at ${when} and had not saved yet.`, { action: "Discard it", onAction: () => loadTheirs(), seconds: 10 });
+    announce("dirty");
+  }
+
+  /** Decide, when a row arrives, what the form shows: Python never writes over what is being typed. */
+  function fill(record, values) {
+    desk.fields = record?.fields ?? desk.fields;
+    if (!record?.id) {
+      Object.assign(desk, { id: null, version: 0, saved: {}, typed: {} });
+      announce("shown", desk);
+      return values;
+    }
+    const sameOne = record.id === desk.id;
+    if (sameOne && !record.forced && (record.version <= desk.version || isDirty() || saving())) return inOrder(desk.typed);
+    if (record.forced) dropDraft(record.id);
+    take(record);
+    if (!record.forced) giveDraftBack(record);
+    announce("shown", desk);
+    announce("values", desk.typed);
+    return inOrder(desk.typed);
+  }
+
+  /** A save came back good: what was sent is now what is saved; what was typed since stays unsaved. */
+  function savedAs(answer) {
+    if (answer.id !== desk.id) return dropDraft(answer.id);
+    Object.assign(desk.saved, answer.changes);
+    desk.version = answer.version;
+    keepDraft();
+    announce("values", desk.typed);
+    announce("saved", answer);
+  }
+
+  function adoptVersion(version, theirs) {
+    desk.version = version;
+    Object.assign(desk.saved, theirs);
+    keepDraft();
+  }
+
+  let worn = {};
+
+  /** Values a part of the page puts into fields; `wear` then asks the part to fire its event. */
+  function put(next, wear) {
+    worn = next;
+    wear();
+  }
+
+  /** What the fields show after a `put`. */
+  function putOn(values) {
+    const shown = desk.fields.map((field, at) => worn[field] ?? values[at]);
+    edited(worn);
+    worn = {};
+    return shown;
+  }
+
+  const saving = () => window.studio.badge?.isSaving() ?? false;
+  const flush = () => window.studio.badge?.flush() ?? Promise.resolve(true);
+  const loadTheirs = () => announce("reopen", { id: desk.id, forced: true });
+
+  /** Go to another character: save first, and keep what cannot be saved for later. */
+  async function open(id, { push = true } = {}) {
+    if (isDirty()) await flush();
+    if (push) history.pushState({}, "", `?character=${encodeURIComponent(id)}`);
+    announce("reopen", { id, forced: false });
+  }
+
+  // Gradio's Textbox tells of key presses only: not of Delete, pasting, dictation or a spell checker's mending
+  document.addEventListener("input", (event) => {
+    const field = event.target.closest?.("[id^=f_]")?.id.slice(2);
+    if (desk.fields.includes(field) && !event.target.matches("[type=radio], .tc-input")) edited({ [field]: event.target.value });
+  });
+
+  window.addEventListener("popstate", () => {
+    const id = new URLSearchParams(location.search).get("character");
+    if (id) open(id, { push: false });
+  });
+  // a phone may never come back to a hidden page
+  document.addEventListener("visibilitychange", () => document.hidden && isDirty() && flush());
+
+  /* ---- theme ---- */
+
+  const wished = () => localStorage.getItem("studio:theme");
+  const isDark = () => document.body.classList.contains("dark");
+
+  function applyTheme() {
+    const theme = wished();
+    if (theme && (theme === "dark") !== isDark()) document.body.classList.toggle("dark", theme === "dark");
+    announce("theme", { dark: isDark() });
+  }
+
+  function toggleTheme() {
+    localStorage.setItem("studio:theme", isDark() ? "light" : "dark");
+    applyTheme();
+  }
+
+  function setView(view) {
+    document.body.dataset.view = view;
+    announce("view", { view });
+  }
+
+  function start() {
+    applyTheme();
+    setView("portraits");
+    // Gradio sets the class from the system when it starts, after us
+    new MutationObserver(() => wished() && (wished() === "dark") !== isDark() && applyTheme()).observe(document.body, { attributeFilter: ["class"] });
+  }
+
+  /* ---- keys for the whole page ---- */
+
+  document.addEventListener("keydown", (event) => {
+    if (!(event.ctrlKey || event.metaKey)) return;
+    if (event.key === "Enter") (event.preventDefault(), document.querySelector("#gen")?.click());
+    // a component's own event comes some milliseconds after the native one
+    if (event.key.toLowerCase() === "s") (event.preventDefault(), setTimeout(flush, 50));
+  });
+
+  // a session that ended answers 401; without this a click would do nothing at all
+  const plainFetch = window.fetch;
+  window.fetch = async (...request) => {
+    const answer = await plainFetch(...request);
+    if (answer.status === 401) location.assign("/login");
+    return answer;
+  };
+
+  window.studio = {
+    h, icon, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, walkWithArrows,
+    desk, changes, isDirty, edited, fill, savedAs, adoptVersion, flush, loadTheirs, open, same, put, putOn,
+    toggleTheme, isDark, setView, badge: null,
+  };
+
+  if (document.body) start();
+  else window.addEventListener("DOMContentLoaded", start);
+})();

@@ -1,0 +1,1 @@
+/* The mark has no behaviour: its link leads to the studio's start. */

@@ -1,0 +1,55 @@
+/* One WebSocket a page. Its messages say only what changed; the rows are asked for. */
+const { desk, on } = window.studio;
+const CALM = 120; // ms: a burst of messages becomes one question now and one at the end
+let socket = null;
+let pause = 500;
+let leaving = false;
+let first = true;
+const timers = {};
+
+function soon(name) {
+  if (timers[name]) return void (timers[name].again = true);
+  timers[name] = { again: false };
+  name === "record" ? trigger("record", { id: desk.id }) : trigger("tiles", { id: desk.id });
+  setTimeout(() => {
+    const again = timers[name].again;
+    delete timers[name];
+    if (again) soon(name);
+  }, CALM);
+}
+
+function resync() {
+  soon("record");
+  soon("tiles");
+  window.studio.badge?.retry();
+}
+
+function receive(message) {
+  if (message.type === "resync") return resync();
+  if (desk.id === null || message.character_id !== desk.id) return;
+  if (message.type === "character") soon("record");
+  if (message.type === "portraits" || message.type === "job") soon("tiles");
+}
+
+function connect() {
+  socket = new WebSocket(location.origin.replace(/^http/, "ws") + props.url_);
+  socket.onopen = () => {
+    pause = 500;
+    document.body.classList.remove("ps-offline");
+    if (!first) resync();
+    first = false;
+  };
+  socket.onmessage = (event) => receive(JSON.parse(event.data));
+  socket.onclose = () => {
+    if (leaving) return;
+    document.body.classList.add("ps-offline");
+    setTimeout(connect, pause);
+    pause = Math.min(pause * 2, 15000);
+  };
+}
+
+window.addEventListener("pagehide", () => ((leaving = true), socket?.close()));
+// a page from the back-forward cache has lost its socket
+window.addEventListener("pageshow", (event) => event.persisted && ((leaving = false), connect()));
+on("ask-tiles", () => soon("tiles"));
+connect();

@@ -1,0 +1,70 @@
+/* Which character is on the desk; finds others by name; makes a new one. Fires 'find' {search}. */
+const studio = window.studio;
+const { h, icon } = studio;
+const button = element.querySelector(".cp-open");
+const panel = element.querySelector(".cp-panel");
+const search = panel.querySelector("input");
+const list = panel.querySelector(".cp-list");
+let timer = null;
+
+function avatar(url) {
+  const safe = url && studio.safeUrl(url);
+  const frame = h("span", { class: "cp-face" }, icon("person"));
+  if (safe) frame.append(h("img", { src: safe, alt: "", loading: "lazy", onerror: (event) => event.target.remove() }));
+  return frame;
+}
+
+function ago(iso) {
+  const seconds = Math.max(0, (Date.now() - new Date(iso)) / 1000);
+  const [amount, unit] = [[60, "second"], [3600, "minute"], [86400, "hour"], [Infinity, "day"]].find(([limit]) => seconds < limit);
+  const size = { second: 1, minute: 60, hour: 3600, day: 86400 }[unit];
+  return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(-Math.floor(seconds / size), unit);
+}
+
+function entry(card) {
+  const open = () => (menu.close(true), card.id === studio.desk.id || studio.open(card.id));
+  const words = h("span", { class: "cp-words" }, h("b", {}, card.name), h("small", {}, `${card.mine ? "" : "shared \u00b7 "}changed ${ago(card.updated_at)}`));
+  const mark = card.id === studio.desk.id ? icon("check") : null;
+  return h("li", {}, h("button", { type: "button", class: "cp-entry", "aria-current": card.id === studio.desk.id ? "true" : null, onclick: open }, avatar(card.thumb_url), words, mark));
+}
+
+function renderList() {
+  const cards = props.value?.cards ?? [];
+  const nothing = search.value ? "No character has this in its name." : "No characters yet. The button below makes the first one.";
+  list.replaceChildren(...(cards.length ? cards.map(entry) : [h("li", { class: "cp-none" }, nothing)]));
+}
+
+function renderButton() {
+  const card = (props.value?.cards ?? []).find((one) => one.id === studio.desk.id);
+  const typed = (studio.desk.typed.name ?? "").trim();
+  const name = studio.desk.id === null ? "Choose a character" : typed || "Untitled";
+  button.setAttribute("aria-label", studio.desk.id === null ? name : `Character: ${name}`);
+  button.replaceChildren(avatar(props.value?.face ?? card?.thumb_url), h("span", { class: "cp-name" }, name), icon("down"));
+  document.title = studio.desk.id === null ? "Portrait Studio" : `${name} \u00b7 Portrait Studio`;
+}
+
+function create() {
+  menu.close();
+  const make = () => studio.announce("create");
+  studio.isDirty() ? studio.flush().then(make) : make();
+}
+
+const menu = studio.popover(button, panel, {
+  onOpen: () => {
+    search.value = "";
+    trigger("find", { search: "" });
+    search.focus();
+  },
+});
+panel.querySelector(".cp-new").replaceChildren(icon("add"), "New character");
+panel.querySelector(".cp-new").addEventListener("click", create);
+search.addEventListener("input", () => {
+  clearTimeout(timer);
+  timer = setTimeout(() => trigger("find", { search: search.value.trim() }), 200);
+});
+studio.walkWithArrows(panel, "input, .cp-entry, .cp-new");
+studio.on("values", renderButton);
+studio.on("shown", () => (renderButton(), renderList()));
+studio.on("face", ({ url }) => ((props.value = { ...(props.value ?? {}), face: url }), renderButton()));
+watch("value", () => (renderList(), renderButton()));
+renderButton();

@@ -1,0 +1,38 @@
+/* Under a field: what is wrong with it, and how long it is. Lengths count characters, not UTF-16 halves. */
+const studio = window.studio;
+const text = element.querySelector(".fn-text");
+const count = element.querySelector(".fn-count");
+const least = props.least_;
+const most = props.most_;
+let refused = "";
+
+const lengthOf = (value) => (typeof value === "string" ? [...value.trim()].length : 0); // lists have no length to judge here
+const control = () => document.querySelector(`#f_${props.field_} :is(input, textarea)`);
+
+function judge(length) {
+  if (refused) return refused;
+  if (most && length > most) return `${length - most} too many`;
+  if (least && length && length < least) return `${least - length} more to go`;
+  return props.hint_;
+}
+
+function show(value) {
+  const length = lengthOf(value);
+  const wrong = Boolean(refused) || Boolean(most && length > most);
+  text.textContent = judge(length);
+  count.textContent = most ? `${length} / ${most}` : "";
+  element.querySelector(".fn").dataset.wrong = wrong;
+  control()?.setAttribute("aria-invalid", wrong);
+}
+
+const current = () => (props.own_ ? control()?.value : studio.desk.typed[props.field_]);
+studio.on("values", () => props.own_ || show(current()));
+studio.on("dirty", () => props.own_ || (refused = ""));
+studio.on("accepted", () => ((refused = ""), show(current())));
+studio.on("refused", ({ field, sentence }) => {
+  if (field !== props.field_) return;
+  refused = sentence;
+  show(current());
+});
+if (props.own_) document.addEventListener("input", (event) => event.target.closest(`#f_${props.field_}`) && show(event.target.value));
+show(current());

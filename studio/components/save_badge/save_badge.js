@@ -1,0 +1,89 @@
+/* Says whether what is typed is safe, and saves it: 2 s after the last edit, at once on Save now.
+   Fires 'save' with {id, version, changes}; Python answers through the value. */
+const studio = window.studio;
+const face = element.querySelector(".sb");
+const word = element.querySelector(".sb-word");
+const WORDS = { saved: "Saved", saving: "Saving\u2026", unsaved: "Unsaved", failed: "Could not save" };
+const PATIENCE = 12000; // ms without an answer: the server is away; typed words are kept in this browser
+let state = "saved";
+let timer = null;
+let watchdog = null;
+let sent = null; // the question that is on its way
+let waiting = []; // those who wait for a flush
+let pause = 4000;
+
+function show(next, sentence = "") {
+  state = next;
+  face.dataset.state = next;
+  word.textContent = WORDS[next];
+  face.title = sentence;
+  document.body.dataset.save = next;
+}
+
+function settle(good) {
+  waiting.splice(0).forEach((resolve) => resolve(good));
+}
+
+function go() {
+  clearTimeout(timer);
+  timer = null;
+  if (sent) return;
+  const changes = studio.changes();
+  if (!Object.keys(changes).length) {
+    show("saved");
+    return settle(true);
+  }
+  sent = { id: studio.desk.id, version: studio.desk.version, changes: structuredClone(changes), number: studio.uuid() };
+  show("saving");
+  watchdog = setTimeout(() => answered({ state: "failed", number: sent.number, sentence: "The studio does not answer. What you typed is kept in this browser; we try again." }), PATIENCE);
+  trigger("save", sent);
+}
+
+function answered(answer) {
+  if (!sent || answer.number !== sent.number) return; // an answer we gave up waiting for: the row tells
+  clearTimeout(watchdog);
+  const question = sent;
+  sent = null;
+  if (answer.state === "saved") return good({ ...answer, changes: question.changes });
+  show("failed", answer.sentence);
+  settle(false);
+  if (answer.state === "conflict") return studio.announce("conflict", { ...answer, mine: question.changes });
+  if (answer.state === "refused") return studio.announce("refused", answer);
+  timer = setTimeout(go, pause);
+  pause = Math.min(pause * 2, 60000);
+}
+
+function good(answer) {
+  pause = 4000;
+  studio.savedAs(answer);
+  studio.announce("accepted");
+  if (!studio.isDirty()) {
+    show("saved");
+    return settle(true);
+  }
+  if (waiting.length) return go();
+  show("unsaved");
+  timer ??= setTimeout(go, props.delay_);
+}
+
+studio.badge = {
+  isSaving: () => sent !== null,
+  /** Save what is unsaved now; answers whether everything is safe. */
+  flush: () => new Promise((resolve) => {
+    waiting.push(resolve);
+    go();
+  }),
+  retry: () => studio.isDirty() && state === "failed" && go(),
+};
+studio.on("dirty", () => {
+  if (!sent) show("unsaved");
+  clearTimeout(timer);
+  timer = setTimeout(go, props.delay_);
+});
+studio.on("values", () => {
+  if (!studio.isDirty() && !sent) (clearTimeout(timer), (timer = null), show("saved"));
+});
+studio.on("keep-mine", () => go());
+watch("value", () => props.value?.number && answered(props.value));
+window.addEventListener("online", () => studio.badge.retry());
+show("saved");

@@ -1,0 +1,33 @@
+/* Ready-made looks: pressing one adds its tags, pressing it again takes them out. Fires 'wear' after a press. */
+const studio = window.studio;
+const chips = element.querySelector(".st-chips");
+const list = (field) => studio.desk.typed[field] ?? [];
+const holds = (field, words) => words.every((word) => list(field).some((tag) => tag.toLowerCase() === word.toLowerCase()));
+const isWorn = (style) => Object.entries(style.tags).every(([field, words]) => holds(field, words));
+
+function press(style) {
+  const worn = isWorn(style);
+  const next = {};
+  for (const [field, words] of Object.entries(style.tags)) {
+    const bare = list(field).filter((tag) => !words.some((word) => word.toLowerCase() === tag.toLowerCase()));
+    next[field] = (worn ? bare : [...bare, ...words]).slice(0, props.most_);
+  }
+  studio.put(next, () => trigger("wear", {}));
+}
+
+function chip(style) {
+  const button = studio.h("button", { type: "button", class: "ps-chip", "aria-pressed": "false", title: style.hint || null, onclick: () => press(style) }, style.label);
+  button.dataset.key = style.key;
+  return button;
+}
+
+function mark() {
+  for (const style of props.styles_) {
+    const button = chips.querySelector(`[data-key="${CSS.escape(style.key)}"]`);
+    button.setAttribute("aria-pressed", String(studio.desk.id !== null && isWorn(style)));
+  }
+}
+
+chips.replaceChildren(...props.styles_.map(chip));
+studio.on("values", mark);
+mark();

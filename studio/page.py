@@ -1,0 +1,117 @@
+"""The studio page, put together: parts first, wiring last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import gradio as gr
+
+from core import characters
+from core.errors import StudioError
+from core.values import Character, Person
+from studio import editor, header, portraits, prompt_bar
+from studio.asking import QUIET, Asking, sent, sent_id, told
+from studio.components import Bus, RailEdge
+
+PUSHES = "/ws"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    head: header.Header
+    edit: editor.Editor
+    shown: portraits.Portraits
+    bar: prompt_bar.PromptBar
+    bus: Bus
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        """What is drawn when a character comes onto the desk, in the order of `_everything`."""
+        return [self.edit.record, self.shown.grid, self.head.picker, self.edit.models, self.bar.models]
+
+
+def build(asking: Asking) -> gr.Blocks:
+    """The whole page. Holds no state of its own: it shows rows, and the browser keeps what is being typed."""
+    with gr.Blocks(
+        title="Portrait Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
+    ) as demo:
+        parts = _draw(asking)
+        _wire(asking, demo, parts)
+    demo.queue(default_concurrency_limit=20, max_size=200)
+    return demo
+
+
+def _draw(asking: Asking) -> _Parts:
+    bus = Bus(PUSHES)
+    head = header.build(asking)
+    with gr.Row(elem_id="shell"):
+        edit = editor.build(asking)
+        RailEdge(elem_id="rail-edge")
+        with gr.Column(elem_id="stage"):
+            shown = portraits.build()
+            bar = prompt_bar.build()
+    return _Parts(head=head, edit=edit, shown=shown, bar=bar, bus=bus)
+
+
+def _wire(asking: Asking, demo: gr.Blocks, parts: _Parts) -> None:
+    def first(request: gr.Request) -> tuple[object, ...]:
+        with told():
+            person = asking.person(request)
+            wanted = str(request.query_params.get("character") or "")
+            return _everything(asking, person, _first(asking, person, wanted))
+
+    def open_one(request: gr.Request, event: gr.EventData) -> tuple[object, ...]:
+        with told():
+            person = asking.person(request)
+            is_forced = sent(event).get("forced") is True
+            return _everything(
+                asking, person, editor.opened(asking, person, sent_id(event)), is_forced=is_forced
+            )
+
+    def create(request: gr.Request) -> tuple[object, ...]:
+        with told():
+            person = asking.person(request)
+            return _everything(asking, person, characters.create(person, asking.services), is_made=True)
+
+    record, outputs = parts.edit.record, parts.outputs
+    for event in (
+        demo.load(first, None, outputs, **QUIET),
+        record.open(open_one, None, outputs, trigger_mode="always_last", **QUIET),
+        record.create(create, None, outputs, trigger_mode="once", **QUIET),
+    ):
+        editor.fill_after(event.then, parts.edit)
+    editor.wire(asking, parts.edit, parts.head.badge)
+    editor.wire_pushed(asking, parts.edit, parts.bus.record)
+    portraits.wire(asking, parts.shown, parts.bus)
+    prompt_bar.wire(asking, parts.bar, parts.shown)
+
+
+def _everything(
+    asking: Asking,
+    person: Person,
+    character: Character | None,
+    *,
+    is_forced: bool = False,
+    is_made: bool = False,
+) -> tuple[object, ...]:
+    choices = prompt_bar.models(asking, person)
+    tiles = portraits.nobody() if character is None else portraits.value(asking, person, character.id)
+    return (
+        editor.shown(character, is_forced=is_forced, is_made=is_made),
+        tiles,
+        header.cards(asking, person),
+        choices,
+        choices,
+    )
+
+
+def _first(asking: Asking, person: Person, wanted: str) -> Character | None:
+    """The character the address names, else the one changed last, else none."""
+    if wanted:
+        try:
+            return editor.opened(asking, person, UUID(wanted))
+        except (ValueError, StudioError):
+            gr.Warning("The character in this address is not there any more, or not yours to see.", duration=8)
+    latest = characters.listing(person, asking.services, limit=1)
+    return editor.opened(asking, person, latest[0].id) if latest else None

@@ -1,0 +1,149 @@
+"""The bottom bar: own words, model, count, the final prompt and its price, and Generate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import gradio as gr
+
+from core import generation
+from core.errors import BadRequest, StudioError
+from core.values import CharacterId, ModelId, Person, PortraitRequest, Presets
+from studio import portraits
+from studio.asking import QUIET, Asking, say, sent, sent_id, sent_ids, told
+from studio.components import FieldNote, FinalPrompt, ModelPicker
+
+LONGEST_OWN_WORDS: Final = 200  # the prompt is cut there (SPEC "Prompt")
+MOST_AT_ONCE: Final = 4
+COUNTS: Final = [str(number) for number in range(1, MOST_AT_ONCE + 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptBar:
+    """The parts other parts talk to."""
+
+    words: gr.Textbox
+    models: ModelPicker
+    final: FinalPrompt
+
+
+def build() -> PromptBar:
+    """Draw the bar."""
+    with gr.Column(elem_id="promptbar", scale=0):
+        with gr.Column(elem_id="words"):
+            words = gr.Textbox(
+                label="Own words",
+                placeholder="Own words, such as: reading by the window",
+                lines=1,
+                max_lines=4,
+                max_length=LONGEST_OWN_WORDS,
+                elem_id="f_own_words",
+            )
+            FieldNote("own_words", most=LONGEST_OWN_WORDS, is_own=True)
+        with gr.Row(elem_id="pay"):
+            models = ModelPicker(label="Model", elem_id="models_bar")
+            gr.Radio(COUNTS, value="1", label="How many", elem_id="count", elem_classes="chips", interactive=True)
+            final = FinalPrompt(elem_id="final")
+            generate = gr.Button("Generate", variant="primary", elem_id="gen")
+    generate.click(None, None, None, js="() => { window.studio.generate() }")
+    return PromptBar(words=words, models=models, final=final)
+
+
+def wire(asking: Asking, bar: PromptBar, shown: portraits.Portraits) -> None:
+    """Connect the preview and the click that pays."""
+    typed = {"words": bar.words, "pose": shown.pose, "picked": bar.models}
+
+    def ask(
+        request: gr.Request, event: gr.EventData, *, words: str, pose: str, picked: object
+    ) -> dict[str, object]:
+        with told():
+            person = asking.person(request)
+            return _preview(asking, person, _request(sent_id(event), words, pose, picked))
+
+    def generate(
+        request: gr.Request, event: gr.EventData, *, words: str, pose: str, picked: object
+    ) -> tuple[dict[str, object], object]:
+        with told():
+            person, character_id = asking.person(request), sent_id(event)
+            for key in sent_ids(event, "keys", most=MOST_AT_ONCE):
+                order = _request(character_id, words, pose, picked, key=str(key))
+                try:
+                    _warn(generation.request(order, person, asking.services))
+                except StudioError as error:
+                    gr.Warning(error.sentence, duration=8)
+                    return {"problem": error.sentence, "asked": True}, gr.skip()
+            preview = _preview(asking, person, _request(character_id, words, pose, picked))
+            return {**preview, "asked": True}, portraits.value(asking, person, character_id)
+
+    bar.final.ask(ask, inputs_kwargs=typed, outputs=bar.final, trigger_mode="always_last", **QUIET)
+    bar.final.generate(
+        generate, inputs_kwargs=typed, outputs=[bar.final, shown.grid], trigger_mode="multiple", **QUIET
+    )
+
+
+def models(asking: Asking, person: Person) -> dict[str, object]:
+    """The value of a model picker: every image model, with its price and what it can do."""
+    return {
+        "choices": [_choice(one) for one in generation.models_for(person, asking.services)],
+        "chosen": "",
+    }
+
+
+def _choice(one: generation.ModelChoice) -> dict[str, object]:
+    return {
+        "id": str(one.model.id),
+        "name": one.model.display_name,
+        "provider": one.model.provider,
+        "price": one.price_words,
+        "i2i": one.model.capabilities.supports_i2i,
+        "seed": one.model.capabilities.supports_seed,
+        "available": one.available,
+        "why_not": one.why_not,
+    }
+
+
+def _warn(asked: generation.Asked) -> None:
+    for warning in asked.warnings:
+        say(warning)
+
+
+def _picked(picked: object) -> ModelId | None:
+    """The chosen model, None where the choice is left to the routing rules."""
+    chosen = picked.get("chosen") if isinstance(picked, dict) else None
+    if not chosen:
+        return None
+    try:
+        return ModelId(UUID(str(chosen)))
+    except ValueError as exc:
+        raise BadRequest("This model is not one of the studio's. Choose another.", field="apiModelId") from exc
+
+
+def _request(
+    character_id: UUID, words: str, pose: str, picked: object, *, key: str | None = None
+) -> PortraitRequest:
+    return PortraitRequest(
+        character_id=CharacterId(character_id),
+        own_words=str(words or "").strip(),
+        presets=Presets(pose=str(pose) if pose else None),
+        model_id=_picked(picked),
+        idempotency_key=key,
+    )
+
+
+def _preview(asking: Asking, person: Person, request: PortraitRequest) -> dict[str, object]:
+    """What would be sent and what it costs; a refusal is the answer here, not an error."""
+    try:
+        seen = generation.preview(request, person, asking.services)
+    except StudioError as error:
+        return {"problem": error.sentence}
+    return {
+        "prompt": seen.prompt.text,
+        "negative": seen.prompt.negative,
+        "warnings": list(seen.warnings),
+        "model": seen.model.display_name,
+        "reason": seen.reason,
+        "price": None if seen.price is None else str(seen.price),
+        "price_words": seen.price_words,
+    }

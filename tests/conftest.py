@@ -1,0 +1,98 @@
+"""What every test gets: the fixtures of the database, and a closed network."""
+
+import contextlib
+import ipaddress
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+pytest_plugins = ["tests.fix_database"]
+
+_NEVER_RESOLVES = (".invalid", ".test", ".example")  # reserved (RFC 6761, RFC 2606)
+
+
+class NetworkUsed(BaseException):
+    """A test reached for a host beyond this machine. No `except Exception` of the product hides it."""
+
+
+class Guard:
+    """Watches every connection of this process while `tried` is a list."""
+
+    tried: list[str] | None = None
+
+    def refuse(self, host: str) -> None:
+        if self.tried is not None:
+            self.tried.append(host)
+            raise NetworkUsed(f"This test reached for {host!r}; tests stay on this machine.")
+
+    def __call__(self, event: str, args: tuple[Any, ...]) -> None:
+        if event in {"socket.connect", "socket.sendto"}:
+            address = args[1]
+            if isinstance(address, tuple) and not is_local(str(address[0])):
+                self.refuse(str(address[0]))
+        elif event == "socket.getaddrinfo" and self.tried is not None:
+            self._look_at_name(args[0])
+
+    def _look_at_name(self, host: str | bytes | None) -> None:
+        name = host.decode() if isinstance(host, bytes) else host or ""
+        if name.endswith(_NEVER_RESOLVES):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        if not is_local(name) and not _is_address(name):
+            self.refuse(name)
+
+
+def is_local(host: str) -> bool:
+    """True for this machine: its sockets in folders, its loopback, its own name."""
+    if host.startswith(("/", "@")) or host in {"", "localhost", "0.0.0.0", "::", socket.gethostname()}:  # noqa: S104
+        return True
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(host.partition("%")[0])
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    return host.endswith(".localhost")
+
+
+def _is_address(host: str) -> bool:
+    """A number needs no name server; connecting to it is looked at by itself."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+guard = Guard()
+sys.addaudithook(guard)  # sees what libraries in C do with Python's sockets too; it cannot be removed again
+
+
+@pytest.fixture(autouse=True)
+def closed_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test that reaches beyond loopback and sockets in folders, even where the product hides it."""
+    guard.tried = tried = []
+    connect = psycopg.Connection.connect
+
+    def connect_here(conninfo: str = "", **kwargs: Any) -> psycopg.Connection[Any]:
+        named = conninfo_to_dict(conninfo, **_named(kwargs))
+        hosts = f"{named.get('host') or ''},{named.get('hostaddr') or ''}"
+        for host in hosts.split(","):  # libpq opens its connections where Python does not see it
+            if not is_local(host):
+                guard.refuse(host)
+        return connect(conninfo, **kwargs)
+
+    monkeypatch.setattr(psycopg.Connection, "connect", staticmethod(connect_here))
+    monkeypatch.setattr(psycopg, "connect", connect_here)
+    yield
+    guard.tried = None
+    assert tried == [], f"This test reached for {tried}; tests stay on this machine."
+
+
+def _named(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in kwargs.items()
+        if name in {"host", "hostaddr", "port", "dbname", "user"}
+    }

@@ -1,0 +1,71 @@
+"""The emulator's own addresses under /_emulator: faults, settings, counts, one request's body, reset."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from tests.emulator.fal import FalQueue
+from tests.emulator.faults import UnknownFault, read_fault
+from tests.emulator.state import State
+from tests.emulator.wire import Reply, Request, json_reply
+
+PREFIX = "/_emulator/"
+
+
+class Desk:
+    """Takes the emulator's own calls and hands the rest to the provider it plays."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._provider = FalQueue(state)
+
+    def refuses_body(self, request: Request) -> bool:
+        return self._provider.refuses_body(request)
+
+    def answer(self, request: Request) -> Reply:
+        if not request.path.startswith(PREFIX):
+            return self._provider.answer(request)
+        name = request.path.removeprefix(PREFIX)
+        try:
+            return self._own(request, name)
+        except (UnknownFault, ValueError) as exc:
+            return json_reply({"detail": str(exc)}, status=400)
+
+    def _own(self, request: Request, name: str) -> Reply:
+        if request.method == "POST":
+            act = {"faults": self._queue, "settings": self._settle, "reset": self._forget}.get(name)
+            given = request.json()
+        else:
+            kind, _, given = name.partition("/")
+            act = {"counts": self._counts, "requests": self._request, "faults": self._faults}.get(kind)
+            given = given or request.query.get("requests", "1")
+        if act is None:
+            return json_reply({"detail": "The emulator has no such address."}, status=404)
+        return act(given)
+
+    def _counts(self, requests: str) -> Reply:
+        return json_reply(self._state.told(requests=requests != "0"))
+
+    def _request(self, job_id: str) -> Reply:
+        job = self._state.jobs.get(job_id)
+        if job is None:
+            raise ValueError("There is no such request.")
+        return json_reply(job.line() | {"body": job.body})
+
+    def _faults(self, _given: str) -> Reply:
+        return json_reply([asdict(fault) for fault in self._state.faults.waiting])
+
+    def _forget(self, _given: object) -> Reply:
+        self._state.reset()
+        return json_reply({})
+
+    def _queue(self, given: object) -> Reply:
+        faults = [read_fault(one) for one in (given if isinstance(given, list) else [given])]
+        self._state.faults.waiting.extend(faults)
+        return json_reply({"waiting": len(self._state.faults.waiting)})
+
+    def _settle(self, given: object) -> Reply:
+        if not isinstance(given, dict):
+            raise ValueError("Settings are an object.")  # noqa: TRY004  (one family of refusals, answered 400)
+        self._state.settings.change(given)
+        return json_reply(asdict(self._state.settings))

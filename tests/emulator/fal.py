@@ -1,0 +1,329 @@
+"""fal's queue, spoken from providers.md §1: submit, status, result, cancel, media files, prices."""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from dataclasses import replace
+
+from tests.emulator import pictures
+from tests.emulator.faults import Fault, Kind, Place
+from tests.emulator.state import Job, Stand, State
+from tests.emulator.wire import Loss, Reply, Request, json_reply
+
+PRESETS = {
+    "square_hd": (1024, 1024),
+    "square": (512, 512),
+    "portrait_4_3": (768, 1024),
+    "portrait_16_9": (576, 1024),
+    "landscape_4_3": (1024, 768),
+    "landscape_16_9": (1024, 576),
+}
+LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
+WEB_PAGE = b"<!doctype html><title>Just a moment</title><p>The picture is at lunch.</p>"
+_REQUEST = re.compile(r"^/(?P<app>.+)/requests/(?P<id>[^/]+)(?P<rest>/status|/cancel|)$")
+_FILE = re.compile(r"^/files/(?P<id>[^/]+)/0\.(?:jpeg|png)$")
+_LOSSES = {Kind.reset_after: Loss.reset, Kind.hang: Loss.hang}
+
+
+class FalQueue:
+    """Answers every path that is not the emulator's own."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def refuses_body(self, request: Request) -> bool:
+        """Counts a paid POST the moment its head is there, and resets it where a fault says so."""
+        if request.method != "POST" or request.path.startswith("/_emulator/"):
+            return False
+        self._state.counts.submits += 1
+        return self._state.faults.take(Place.submit, early=True) is not None
+
+    def answer(self, request: Request) -> Reply:
+        """Routes one request; whatever needs the key is refused without it."""
+        if file := _FILE.match(request.path):
+            return self._media(request, file["id"])
+        if request.headers.get("authorization") != f"Key {self._state.settings.key}":
+            return _bad_key()
+        if request.path == "/v1/models/pricing":
+            return self._prices(request)
+        if found := _REQUEST.match(request.path):
+            return self._ask(request, found["app"], found["id"], found["rest"])
+        if request.method == "POST":
+            return self._submit(request)
+        return json_reply({"detail": "Not Found"}, status=404)
+
+    # ---- the paid request
+
+    def _submit(self, request: Request) -> Reply:
+        body = request.json()
+        if not isinstance(body, dict):
+            return json_reply({"detail": "The body is no JSON object."}, status=400)
+        fault = self._state.faults.take(Place.submit, prompt=str(body.get("prompt", "")))
+        if fault is not None and not fault.takes:
+            return _spoiled(fault, json_reply({}))
+        width, height = _size(body.get("image_size"))
+        fmt = body.get("output_format") or body.get("format")
+        job = self._state.accept(
+            request.path.strip("/"), body, width=width, height=height, fmt="png" if fmt == "png" else "jpeg"
+        )
+        origin = "https://queue.elsewhere.example" if _is(fault, Kind.foreign_urls) else request.origin
+        reply = _told({"status": "IN_QUEUE", "queue_position": 0} | _links(job, origin), job)
+        return reply if fault is None else _spoiled(fault, reply)
+
+    # ---- questions about a request
+
+    def _ask(self, request: Request, app: str, job_id: str, rest: str) -> Reply:
+        job = self._state.jobs.get(job_id)
+        if job is None or _app(job.model) != app:
+            return json_reply({"status": "NOT_FOUND"}, status=404)
+        place, act = {
+            ("GET", "/status"): (Place.status, self._status),
+            ("GET", ""): (Place.result, self._result),
+            ("PUT", "/cancel"): (Place.cancel, self._cancel),
+        }.get((request.method, rest), (None, None))
+        if place is None:
+            return json_reply({"detail": "Method Not Allowed"}, status=405)
+        fault = self._state.faults.take(place, prompt=job.prompt)
+        if fault is not None and fault.kind not in {*_LOSSES, Kind.slow, Kind.unreadable}:
+            return _spoiled(fault, json_reply({}))
+        reply = act(request, job)
+        return reply if fault is None else _spoiled(fault, reply)
+
+    def _status(self, request: Request, job: Job) -> Reply:
+        self._state.counts.status_calls += 1
+        job.status_calls += 1
+        links = _links(job, request.origin)
+        if job.script:
+            word, place = job.script.popleft()
+        elif job.is_over:
+            return _told({"status": "COMPLETED", "logs": None, **_ending(job), **links}, job)
+        else:
+            word = "IN_QUEUE" if job.stand is Stand.queued else "IN_PROGRESS"
+            place = self._state.position(job)
+        more = {"queue_position": place} if word == "IN_QUEUE" else {"logs": None}
+        return _told({"status": word, **more, **links}, job, status=202)
+
+    def _result(self, request: Request, job: Job) -> Reply:
+        self._state.counts.result_calls += 1
+        job.result_calls += 1
+        if not job.is_over or job.script:
+            return _told({"detail": "Request is still in progress"}, job, status=400)
+        refusal = _refusal(job)
+        if refusal is not None:
+            return refusal
+        if job.kind is Kind.expired or self._too_old(job):
+            return _told({"status": "NOT_FOUND"}, job, status=(job.fate and job.fate.status) or 404)
+        return _told(_output(job, request.origin), job, units=str(job.units))
+
+    def _too_old(self, job: Job) -> bool:
+        lifetime = self._state.settings.result_lifetime
+        return (
+            lifetime is not None and job.finished_at is not None and time.time() > job.finished_at + lifetime
+        )
+
+    def _cancel(self, _request: Request, job: Job) -> Reply:
+        self._state.counts.cancel_calls += 1
+        if self._state.cancel(job):
+            return _told({"status": "CANCELLATION_REQUESTED"}, job, status=202)
+        return _told({"status": "ALREADY_COMPLETED"}, job, status=400)
+
+    # ---- pictures and prices
+
+    def _media(self, request: Request, job_id: str) -> Reply:
+        key = self._state.settings.key
+        if "authorization" in request.headers or key in request.query.values():
+            self._state.counts.leaked_keys += 1
+        job = self._state.jobs.get(job_id)
+        if job is None or not job.is_over:
+            return Reply(status=404, body=b"Not found", headers={"content-type": "text/plain"})
+        self._state.counts.downloads += 1
+        job.downloads += 1
+        reply = Reply(body=_picture(job), headers={"content-type": pictures.MEDIA_TYPES[job.format]})
+        fault = self._state.faults.take(Place.media, prompt=job.prompt)
+        if job.kind in {Kind.media_expired, Kind.truncated, Kind.html}:
+            reply = _spoiled_media(job.fate, reply)
+        return reply if fault is None else _spoiled_media(fault, reply)
+
+    def _prices(self, request: Request) -> Reply:
+        fault = self._state.faults.take(Place.pricing)
+        settings = self._state.settings
+        price = {
+            "endpoint_id": request.query.get("endpoint_id", ""),
+            "unit_price": settings.unit_price,
+            "unit": settings.unit,
+            "currency": "USD",
+        }
+        reply = json_reply({"prices": [price], "next_cursor": None, "has_more": False})
+        return reply if fault is None else _spoiled(fault, reply)
+
+
+def _is(fault: Fault | None, kind: Kind) -> bool:
+    return fault is not None and fault.kind is kind
+
+
+def _app(model: str) -> str:
+    """The part of a model's id that its requests live under: sub-paths vanish."""
+    parts = model.split("/")
+    return "/".join(parts[: 3 if parts[0] in {"workflows", "comfy"} else 2])
+
+
+def _links(job: Job, origin: str) -> dict[str, object]:
+    base = f"{origin}/{_app(job.model)}/requests/{job.id}"
+    return {
+        "request_id": job.id,
+        "response_url": base,
+        "status_url": f"{base}/status",
+        "cancel_url": f"{base}/cancel",
+    }
+
+
+def _told(payload: object, job: Job, *, status: int = 200, units: str | None = None) -> Reply:
+    headers = {"x-fal-request-id": job.id} | ({"X-Fal-Billable-Units": units} if units is not None else {})
+    return json_reply(payload, status=status, headers=headers)
+
+
+def _size(given: object) -> tuple[int, int]:
+    if not isinstance(given, dict):
+        return PRESETS.get(str(given), PRESETS["square_hd"])
+    return _side(given.get("width")), _side(given.get("height"))
+
+
+def _side(given: object) -> int:
+    return min(max(given, 16), 4096) if isinstance(given, int) else 1024
+
+
+def _ending(job: Job) -> dict[str, object]:
+    seconds = (job.finished_at or 0) - (job.started_at or 0) if job.finished_at else 0.0
+    ending: dict[str, object] = {"metrics": {"inference_time": round(seconds, 4)}}
+    failure = _failure(job)
+    if failure is not None:
+        ending |= {"error": f"Invalid status code: {failure[0]}", "error_type": failure[1]}
+    return ending
+
+
+def _failure(job: Job) -> tuple[int, str] | None:
+    """The HTTP status and the type of a request that ended badly."""
+    if job.stand is Stand.cancelled:
+        return 499, "client_cancelled"
+    if not job.prompt:
+        return 422, "missing"
+    if job.kind is Kind.content_policy:
+        return 422, "content_policy_violation"
+    if job.kind is Kind.invalid_input and job.fate is not None:
+        return 422, job.fate.type
+    if job.kind is Kind.model_error:
+        return 500, "internal_server_error"
+    return None
+
+
+def _refusal(job: Job) -> Reply | None:
+    failure = _failure(job)
+    if failure is None:
+        return None
+    status, kind = failure
+    if kind == "client_cancelled":
+        return _told({"detail": "Request was cancelled", "error_type": kind}, job, status=status, units="0")
+    # fal echoes the words it objects to: whoever prints this body prints a prompt.
+    entry = {
+        "loc": ["body", "prompt"],
+        "msg": f"Not with these words: {job.prompt}",
+        "type": kind,
+        "url": f"https://docs.fal.ai/errors#{kind}",
+        "ctx": {},
+        "input": job.prompt,
+    }
+    return _told({"detail": [entry]}, job, status=status, units="0")
+
+
+def _output(job: Job, origin: str) -> dict[str, object]:
+    image = {
+        "url": f"{origin}/files/{job.id}/0.{job.format}",
+        "content_type": pictures.MEDIA_TYPES[job.format],
+        "file_name": None,
+        "file_size": None,
+        "width": job.width,
+        "height": job.height,
+    }
+    if job.kind is Kind.data_uri or job.body.get("sync_mode") is True:
+        packed = base64.b64encode(_picture(job)).decode()
+        image["url"] = f"data:{pictures.MEDIA_TYPES[job.format]};base64,{packed}"
+    output: dict[str, object] = {"images": [] if job.kind is Kind.no_images else [image], "seed": job.seed}
+    if "seedream" not in job.model:
+        output |= {"prompt": job.prompt, "timings": {}, "has_nsfw_concepts": [job.kind is Kind.black]}
+    return output
+
+
+def _picture(job: Job) -> bytes:
+    make = pictures.black if job.kind in {Kind.black, Kind.blank} else pictures.portrait
+    return make(job.id, job.width, job.height, job.format)
+
+
+def _bad_key() -> Reply:
+    return json_reply({"detail": "Cannot access application: invalid key credentials"}, status=401)
+
+
+def _spoiled(fault: Fault, reply: Reply) -> Reply:
+    """What arrives instead of `reply`."""
+    if fault.kind in _LOSSES:
+        return replace(reply, loss=_LOSSES[fault.kind])
+    if fault.kind is Kind.slow:
+        return replace(reply, wait=fault.seconds)
+    make = _INSTEAD.get(fault.kind)
+    return reply if make is None else make(fault)
+
+
+def _unreadable(_fault: Fault) -> Reply:
+    return Reply(body=b'{"request_id": "ab', headers={"content-type": "application/json"})
+
+
+def _rate_limited(fault: Fault) -> Reply:
+    after = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+    detail = {"detail": "Too many requests", "error_type": "concurrent_requests_limit"}
+    return json_reply(detail, status=429, headers={"X-Fal-Needs-Retry": "1", **after})
+
+
+def _refused(fault: Fault) -> Reply:
+    detail = [{"loc": ["body", "prompt"], "msg": "no", "type": fault.type, "input": "(the prompt)"}]
+    return json_reply({"detail": detail}, status=fault.status or 422)
+
+
+def _server_error(fault: Fault) -> Reply:
+    status = fault.status or 500
+    if not fault.request_id:
+        page = b"<html><center><h1>Bad luck</h1></center><hr><center>nginx</center></html>"
+        return Reply(status=status, body=page, headers={"content-type": "text/html"})
+    detail = {"detail": "Something broke", "error_type": "runner_server_error"}
+    known = {
+        "x-fal-request-id": "00000000-0000-4000-8000-000000000000",
+        "X-Fal-Error-Type": "runner_server_error",
+    }
+    return json_reply(detail, status=status, headers=known)
+
+
+_INSTEAD = {
+    Kind.unreadable: _unreadable,
+    Kind.rate_limited: _rate_limited,
+    Kind.server_error: _server_error,
+    Kind.refused: _refused,
+    Kind.bad_key: lambda _fault: _bad_key(),
+    Kind.redirect: lambda fault: Reply(status=302, headers={"location": fault.location}),
+    Kind.balance_empty: lambda _fault: json_reply({"detail": LOCKED}, status=403),
+    Kind.gone: lambda fault: json_reply({"status": "NOT_FOUND"}, status=fault.status or 404),
+}
+
+
+def _spoiled_media(fault: Fault, reply: Reply) -> Reply:
+    half = len(reply.body) // 2
+    match fault.kind:
+        case Kind.truncated:
+            return replace(reply, body=reply.body[:half])
+        case Kind.cut:
+            return replace(reply, keep=half)
+        case Kind.html:
+            return Reply(body=WEB_PAGE, headers={"content-type": "text/html"})
+        case Kind.media_expired | Kind.gone:
+            return Reply(status=fault.status or 404, body=b"Gone", headers={"content-type": "text/plain"})
+        case _:
+            return _spoiled(fault, reply)
