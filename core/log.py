@@ -53,7 +53,7 @@ _SCRUBS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?im)^(\s*(?:DETAIL|CONTEXT|STATEMENT|QUERY):\s*).*$"), rf"\1{HIDDEN}"),
     (re.compile(r"(?i)\b(authorization\s*[:=]\s*)[^\r\n,}]+"), rf"\1{HIDDEN}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=:-]{4,}"), rf"\1 {HIDDEN}"),
-    (re.compile(r"\b(Key|Token|key)\s+(?=[\w.:+/=~-]*[\d:])[\w.~+/=:-]{6,}"), rf"\1 {HIDDEN}"),
+    (re.compile(r"\b(Key|Token|key)\s+(?=[\w.+/=~-]*(?:\d|:\w))[\w.~+/=:-]{6,}"), rf"\1 {HIDDEN}"),
     (re.compile(r"(?i)(/object/(?:upload/)?sign/[^\s?\"'<>]*)\?[^\s\"'<>]*"), rf"\1?{HIDDEN}"),
     (re.compile(r"(?i)([?&;]X-(?:Amz|Goog)-[^\s\"'<>]*)"), f"?{HIDDEN}"),
     (re.compile(rf"(?i)\b({_PRIVATE_NAMES}|sig)=(?!['\"])[^\s&\"'<>,;)]+"), rf"\1={HIDDEN}"),

@@ -230,12 +230,12 @@ def _rules() -> _Rules:
 
 
 def _tables() -> _Tables:
-    text = (resources.files("core.catalog") / "policy.toml").read_text("utf-8")
     try:
+        text = (resources.files("core.catalog") / "policy.toml").read_text("utf-8")
         return TypeAdapter(_Tables).validate_python(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, ValidationError) as exc:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as exc:
         raise SetupFailed(
-            "The file policy.toml of the catalogue is damaged. Install the product again."
+            "The catalogue file policy.toml is missing or damaged. Install the product again."
         ) from exc
 
 

@@ -88,6 +88,11 @@ def told() -> Iterator[None]:
         ) from exc
 
 
+def warn(sentence: str) -> None:
+    """Say at the edge of the page what did not work, where an answer still follows."""
+    gr.Warning(html.escape(sentence), duration=8)
+
+
 def say(sentence: str) -> None:
     """A short word at the edge of the page. Gradio lets some markup through, so it is escaped here."""
     gr.Info(html.escape(sentence), duration=5)

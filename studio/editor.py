@@ -16,9 +16,8 @@ import gradio as gr
 from core import catalog, characters
 from core.errors import BadRequest, Conflict, PolicyRefused, StudioError
 from core.values import Character, CharacterId, ContentRating, Gender, Person
-from studio.asking import QUIET, Asking, log, sent, sent_id, told
-from studio.components import Conflict as ConflictDialog
-from studio.components import FieldNote, ModelPicker, Record, SaveBadge, StyleChips, TagChips
+from studio import components
+from studio.asking import QUIET, Asking, sent, sent_id, told
 
 LABELS: Final[Mapping[str, str]] = {
     "name": "Name",
@@ -53,15 +52,15 @@ WEAR = "(...values) => window.studio.putOn(values)"
 class Editor:
     """The parts other parts talk to. `fields` holds the inputs in the order of FIELDS."""
 
-    record: Record
+    record: gr.HTML
     fields: Sequence[gr.components.Component]
-    models: ModelPicker
+    models: gr.HTML
 
 
 def build(asking: Asking) -> Editor:
     """Draw the panel; `wire` connects it once the rest of the page stands."""
-    record = Record(FIELDS)
-    ConflictDialog(LABELS)
+    record = components.record(FIELDS)
+    components.conflict(LABELS)
     with gr.Column(elem_id="rail", scale=0, min_width=280):
         with gr.Accordion("Basics", open=True, elem_id="basics"):
             basics = _basics(asking)
@@ -79,11 +78,13 @@ def _basics(asking: Asking) -> dict[str, gr.components.Component]:
     rating_hint = "" if asking.services.settings.allow_nsfw else "This studio makes safe pictures only."
     made: dict[str, gr.components.Component] = {}
     made["name"] = gr.Textbox(label="Name", placeholder="Who is it?", max_lines=1, elem_id="f_name")
-    FieldNote("name", most=50)
+    components.field_note("name", most=50)
     made["gender"] = gr.Radio(GENDERS, label="Gender", elem_id="f_gender", elem_classes="chips")
-    FieldNote("gender")
-    made["content_rating"] = gr.Radio(RATINGS, label="Rating", elem_id="f_content_rating", elem_classes="chips")
-    FieldNote("content_rating", hint=rating_hint)
+    components.field_note("gender")
+    made["content_rating"] = gr.Radio(
+        RATINGS, label="Rating", elem_id="f_content_rating", elem_classes="chips"
+    )
+    components.field_note("content_rating", hint=rating_hint)
     made["description"] = gr.Textbox(
         label="Description",
         placeholder="What makes this person who they are: work, habits, what they look like at first sight.",
@@ -91,17 +92,17 @@ def _basics(asking: Asking) -> dict[str, gr.components.Component]:
         max_lines=12,
         elem_id="f_description",
     )
-    FieldNote("description", least=50, most=500)
+    components.field_note("description", hint="50 to 500 characters.", least=50, most=500)
     made["role"] = gr.Textbox(
         label="Role", placeholder="Night-shift baker, harbour pilot …", max_lines=1, elem_id="f_role"
     )
-    FieldNote("role")
+    components.field_note("role")
     return made
 
 
-def _appearance() -> tuple[dict[str, gr.components.Component], StyleChips, ModelPicker]:
+def _appearance() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.HTML]:
     made: dict[str, gr.components.Component] = {}
-    styles = StyleChips(_styles(), most=MOST_TAGS)
+    styles = components.style_chips(_styles(), most=MOST_TAGS)
     made["traits"] = gr.Textbox(
         label="Details",
         placeholder="Anything else one sees: a scar, a tattoo, the way they stand.",
@@ -109,16 +110,16 @@ def _appearance() -> tuple[dict[str, gr.components.Component], StyleChips, Model
         max_lines=8,
         elem_id="f_traits",
     )
-    FieldNote("traits")
-    made["appearance_tags"] = TagChips(
-        label="Physical tags", most=MOST_TAGS, longest=LONGEST_TAG, elem_id="f_appearance_tags"
+    components.field_note("traits")
+    made["appearance_tags"] = components.tag_chips(
+        "f_appearance_tags", label="Physical tags", most=MOST_TAGS, longest=LONGEST_TAG
     )
-    FieldNote("appearance_tags", hint="The first 8 are used in the prompt.")
-    made["clothing_tags"] = TagChips(
-        label="Default outfit", most=MOST_TAGS, longest=LONGEST_TAG, elem_id="f_clothing_tags"
+    components.field_note("appearance_tags", hint="The first 8 are used in the prompt.")
+    made["clothing_tags"] = components.tag_chips(
+        "f_clothing_tags", label="Default outfit", most=MOST_TAGS, longest=LONGEST_TAG
     )
-    FieldNote("clothing_tags", hint="The first 4 are used in the prompt.")
-    models = ModelPicker(label="Model", is_wide=True, elem_id="models_rail")
+    components.field_note("clothing_tags", hint="The first 4 are used in the prompt.")
+    models = components.model_picker("models_rail", is_wide=True)
     return made, styles, models
 
 
@@ -137,7 +138,9 @@ def values(character: Character) -> dict[str, object]:
     }
 
 
-def shown(character: Character | None, *, is_forced: bool = False, is_made: bool = False) -> dict[str, object]:
+def shown(
+    character: Character | None, *, is_forced: bool = False, is_made: bool = False
+) -> dict[str, object]:
     """The value of `Record`."""
     if character is None:
         return {"id": None, "fields": FIELDS}
@@ -151,11 +154,12 @@ def shown(character: Character | None, *, is_forced: bool = False, is_made: bool
     }
 
 
-def wire(asking: Asking, editor: Editor, badge: SaveBadge) -> None:
+def wire(asking: Asking, badge: gr.HTML) -> None:
     """Connect saving."""
 
     def save(request: gr.Request, event: gr.EventData) -> dict[str, object]:
-        answer = _saved(asking, request, event)
+        with told():  # a bug leaves the badge without an answer: after a while it says so and keeps the words
+            answer = _saved(asking, request, event)
         return {**answer, "number": str(sent(event).get("number") or "")}
 
     badge.save(save, None, badge, trigger_mode="multiple", **QUIET)
@@ -167,7 +171,7 @@ def fill_after(event: Callable[..., object], editor: Editor) -> None:
 
 
 def _saved(asking: Asking, request: gr.Request, event: gr.EventData) -> dict[str, object]:
-    """Save what was sent; every failure becomes an answer, so that the badge never waits for nothing."""
+    """Save what was sent; every expected failure becomes an answer that the badge can show."""
     try:
         person = asking.person(request)
         character_id = CharacterId(sent_id(event))
@@ -180,10 +184,6 @@ def _saved(asking: Asking, request: gr.Request, event: gr.EventData) -> dict[str
         return {"state": "refused", "sentence": error.sentence, "field": error.field}
     except StudioError as error:
         return {"state": "failed", "sentence": error.sentence}
-    except Exception:
-        # an unexpected failure must still answer: the badge says so and the page keeps the words
-        log.exception("save_failed")
-        return {"state": "failed", "sentence": "It could not be saved; what you typed is kept in this browser."}
     return {"state": "saved", "id": str(saved.id), "version": saved.version}
 
 

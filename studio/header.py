@@ -8,8 +8,8 @@ import gradio as gr
 
 from core import characters
 from core.values import Person
+from studio import components
 from studio.asking import QUIET, Asking, sent, told
-from studio.components import Brand, CharacterPicker, SaveBadge, ThemeToggle, ViewSwitch
 
 LONGEST_SEARCH = 80
 
@@ -18,20 +18,20 @@ LONGEST_SEARCH = 80
 class Header:
     """The parts other parts talk to."""
 
-    picker: CharacterPicker
-    badge: SaveBadge
+    picker: gr.HTML
+    badge: gr.HTML
 
 
 def build(asking: Asking) -> Header:
     """Draw the header and wire what concerns it alone."""
     with gr.Row(elem_id="topbar"):
-        Brand(elem_id="brand")
-        picker = CharacterPicker(elem_id="picker")
-        ViewSwitch(elem_id="views")
+        components.brand("brand")
+        picker = components.character_picker("picker")
+        components.view_switch("views")
         with gr.Row(elem_id="savebox"):
-            badge = SaveBadge(elem_id="badge")
+            badge = components.save_badge("badge")
             now = gr.Button("Save now", size="sm", elem_id="savenow")
-        ThemeToggle(elem_id="theme")
+        components.theme_toggle("theme")
     now.click(None, None, None, js="() => { window.studio.flush() }")
     _wire_search(asking, picker)
     return Header(picker=picker, badge=badge)
@@ -47,7 +47,7 @@ def cards(asking: Asking, person: Person, *, search: str = "") -> dict[str, obje
     }
 
 
-def _wire_search(asking: Asking, picker: CharacterPicker) -> None:
+def _wire_search(asking: Asking, picker: gr.HTML) -> None:
     def find(request: gr.Request, event: gr.EventData) -> dict[str, object]:
         with told():
             return cards(asking, asking.person(request), search=str(sent(event).get("search") or ""))

@@ -10,9 +10,8 @@ import gradio as gr
 from core import characters
 from core.errors import StudioError
 from core.values import Character, Person
-from studio import editor, header, portraits, prompt_bar
-from studio.asking import QUIET, Asking, sent, sent_id, told
-from studio.components import Bus, RailEdge
+from studio import components, editor, header, portraits, prompt_bar
+from studio.asking import QUIET, Asking, sent, sent_id, told, warn
 
 PUSHES = "/ws"
 
@@ -23,7 +22,7 @@ class _Parts:
     edit: editor.Editor
     shown: portraits.Portraits
     bar: prompt_bar.PromptBar
-    bus: Bus
+    bus: gr.HTML
 
     @property
     def outputs(self) -> list[gr.components.Component]:
@@ -43,11 +42,11 @@ def build(asking: Asking) -> gr.Blocks:
 
 
 def _draw(asking: Asking) -> _Parts:
-    bus = Bus(PUSHES)
+    bus = components.bus(PUSHES)
     head = header.build(asking)
     with gr.Row(elem_id="shell"):
         edit = editor.build(asking)
-        RailEdge(elem_id="rail-edge")
+        components.rail_edge("rail-edge")
         with gr.Column(elem_id="stage"):
             shown = portraits.build()
             bar = prompt_bar.build()
@@ -81,7 +80,7 @@ def _wire(asking: Asking, demo: gr.Blocks, parts: _Parts) -> None:
         record.create(create, None, outputs, trigger_mode="once", **QUIET),
     ):
         editor.fill_after(event.then, parts.edit)
-    editor.wire(asking, parts.edit, parts.head.badge)
+    editor.wire(asking, parts.head.badge)
     editor.wire_pushed(asking, parts.edit, parts.bus.record)
     portraits.wire(asking, parts.shown, parts.bus)
     prompt_bar.wire(asking, parts.bar, parts.shown)
@@ -112,6 +111,6 @@ def _first(asking: Asking, person: Person, wanted: str) -> Character | None:
         try:
             return editor.opened(asking, person, UUID(wanted))
         except (ValueError, StudioError):
-            gr.Warning("The character in this address is not there any more, or not yours to see.", duration=8)
+            warn("The character in this address is not there any more, or not yours to see.")
     latest = characters.listing(person, asking.services, limit=1)
     return editor.opened(asking, person, latest[0].id) if latest else None

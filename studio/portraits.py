@@ -13,8 +13,8 @@ import gradio as gr
 from core import catalog, generation, portraits
 from core.errors import BadRequest, NotFound
 from core.values import CharacterId, JobId, ModelId, Person, PortraitId, PortraitRequest
+from studio import components
 from studio.asking import QUIET, Asking, say, sent, sent_id, sent_ids, told
-from studio.components import Bus, PortraitGrid
 
 MOST_PORTRAITS: Final = 2000  # ids one reordering may name
 HEADING: Final = '<h1>Portraits <span class="ps-count" data-portrait-count></span></h1>'
@@ -25,7 +25,7 @@ class Portraits:
     """The parts other parts talk to."""
 
     pose: gr.Radio
-    grid: PortraitGrid
+    grid: gr.HTML
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def build() -> Portraits:
         gr.HTML(HEADING, elem_id="stage-title")
         pose = gr.Radio(poses, value=poses[0][1], label="Pose", elem_id="pose", elem_classes="chips")
     with gr.Column(elem_id="stage-scroll"):
-        grid = PortraitGrid(elem_id="grid")
+        grid = components.portrait_grid("grid")
     return Portraits(pose=pose, grid=grid)
 
 
@@ -62,7 +62,7 @@ def nobody() -> dict[str, object]:
     return {"character_id": None, "at": time.time_ns() // 1000, "tiles": []}
 
 
-def wire(asking: Asking, parts: Portraits, bus: Bus) -> None:
+def wire(asking: Asking, parts: Portraits, bus: gr.HTML) -> None:
     """Connect what a person does with a tile, and what the push socket reports."""
     acts = _acts(asking)
     grid = parts.grid
@@ -106,7 +106,9 @@ def _press(asking: Asking, request: gr.Request, event: gr.EventData) -> Press:
 
 def _known(acts: Mapping[str, Callable[[Press], None]], name: str) -> Callable[[Press], None]:
     if name not in acts:
-        raise BadRequest("The page asked for something this studio does not do. Reload the page.", field="action")
+        raise BadRequest(
+            "The page asked for something this studio does not do. Reload the page.", field="action"
+        )
     return acts[name]
 
 

@@ -11,9 +11,8 @@ import gradio as gr
 from core import generation
 from core.errors import BadRequest, StudioError
 from core.values import CharacterId, ModelId, Person, PortraitRequest, Presets
-from studio import portraits
-from studio.asking import QUIET, Asking, say, sent, sent_id, sent_ids, told
-from studio.components import FieldNote, FinalPrompt, ModelPicker
+from studio import components, portraits
+from studio.asking import QUIET, Asking, say, sent_id, sent_ids, told, warn
 
 LONGEST_OWN_WORDS: Final = 200  # the prompt is cut there (SPEC "Prompt")
 MOST_AT_ONCE: Final = 4
@@ -25,8 +24,8 @@ class PromptBar:
     """The parts other parts talk to."""
 
     words: gr.Textbox
-    models: ModelPicker
-    final: FinalPrompt
+    models: gr.HTML
+    final: gr.HTML
 
 
 def build() -> PromptBar:
@@ -41,11 +40,13 @@ def build() -> PromptBar:
                 max_length=LONGEST_OWN_WORDS,
                 elem_id="f_own_words",
             )
-            FieldNote("own_words", most=LONGEST_OWN_WORDS, is_own=True)
+            components.field_note("own_words", most=LONGEST_OWN_WORDS, is_own=True)
         with gr.Row(elem_id="pay"):
-            models = ModelPicker(label="Model", elem_id="models_bar")
-            gr.Radio(COUNTS, value="1", label="How many", elem_id="count", elem_classes="chips", interactive=True)
-            final = FinalPrompt(elem_id="final")
+            models = components.model_picker("models_bar")
+            gr.Radio(
+                COUNTS, value="1", label="How many", elem_id="count", elem_classes="chips", interactive=True
+            )
+            final = components.final_prompt("final")
             generate = gr.Button("Generate", variant="primary", elem_id="gen")
     generate.click(None, None, None, js="() => { window.studio.generate() }")
     return PromptBar(words=words, models=models, final=final)
@@ -72,7 +73,7 @@ def wire(asking: Asking, bar: PromptBar, shown: portraits.Portraits) -> None:
                 try:
                     _warn(generation.request(order, person, asking.services))
                 except StudioError as error:
-                    gr.Warning(error.sentence, duration=8)
+                    warn(error.sentence)
                     return {"problem": error.sentence, "asked": True}, gr.skip()
             preview = _preview(asking, person, _request(character_id, words, pose, picked))
             return {**preview, "asked": True}, portraits.value(asking, person, character_id)
@@ -117,7 +118,9 @@ def _picked(picked: object) -> ModelId | None:
     try:
         return ModelId(UUID(str(chosen)))
     except ValueError as exc:
-        raise BadRequest("This model is not one of the studio's. Choose another.", field="apiModelId") from exc
+        raise BadRequest(
+            "This model is not one of the studio's. Choose another.", field="apiModelId"
+        ) from exc
 
 
 def _request(

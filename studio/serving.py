@@ -27,20 +27,10 @@ TYPES: Final = {
     ".woff2": "font/woff2",
 }
 # Gradio needs 'unsafe-eval' (templates and js= become functions) and inline styles (reference/ui-notes.md A9).
-POLICY: Final = "; ".join(
-    (
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "font-src 'self' data:",
-        "connect-src 'self'",
-        "worker-src 'self' blob:",
-        "object-src 'none'",
-        "frame-ancestors 'none'",
-        "base-uri 'self'",
-        "form-action 'self'",
-    )
+POLICY: Final = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
+    " img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:;"
+    " object-src 'none'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
 )
 FOREVER: Final = "public, max-age=31536000, immutable"  # the address holds the content's hash
 
@@ -96,7 +86,9 @@ def routes() -> APIRouter:
 
     @router.get("/favicon.ico", include_in_schema=False)
     def mark() -> Response:
-        return Response(files()["favicon.svg"], media_type=TYPES[".svg"], headers={"Cache-Control": "no-cache"})
+        return Response(
+            files()["favicon.svg"], media_type=TYPES[".svg"], headers={"Cache-Control": "no-cache"}
+        )
 
     return router
 

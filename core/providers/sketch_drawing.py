@@ -18,7 +18,7 @@ from core.providers.sketch_figure import (
     paint_silhouette,
 )
 from core.providers.sketch_scenery import paint_ground, paint_scenery
-from core.providers.sketch_words import CLOTH, Traits, read_traits
+from core.providers.sketch_words import CLOTH, Traits, likeness, read_traits
 from core.values import Size
 
 MARK = "SKETCH · placeholder"
@@ -26,7 +26,7 @@ FINEST = 1536  # pixels: up to this side everything is drawn at twice its size a
 PASSES = ("background", "silhouette", "clothing", "face", "hair", "details", "light")
 LIGHTS = {"day": ((255, 246, 222), 0.3), "sunset": ((255, 170, 104), 0.5), "night": ((150, 160, 236), 0.34)}
 # The hour's colour over everything, so that figure and place stand in one light.
-VEILS = {"night": ((40, 46, 110), 0.16), "sunset": ((236, 120, 92), 0.1)}
+VEILS = {"night": ((40, 46, 110), 0.09), "sunset": ((236, 120, 92), 0.1)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +54,9 @@ class Drawing:
     """One picture in the making. Not for two threads at once: the provider holds a lock a drawing."""
 
     def __init__(self, prompt: str, seed: int, size: Size) -> None:
-        self._dice = random.Random(f"{seed}/{size}/{prompt}")  # noqa: S311 -- a likeness, not a secret
-        self._traits = read_traits(prompt, random.Random(f"{seed}/{prompt}"))  # noqa: S311
+        who = random.Random(f"{seed}/{likeness(prompt)}")  # noqa: S311 -- a likeness, not a secret
+        self._traits = read_traits(prompt, who)
+        self._dice = random.Random(f"{seed}/{size}")  # noqa: S311 -- where trees stand
         self._size = size
         self._finer = 2 if max(size.width, size.height) <= FINEST else 1
         self._image = Image.new("RGB", (size.width * self._finer, size.height * self._finer))

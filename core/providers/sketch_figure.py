@@ -780,7 +780,7 @@ def _side_cap(style: str) -> list[Point]:
 def _paint_shine(figure: Figure, cap: Outline) -> None:
     gloss = lighter(figure.hair, 0.42)
     lift = -0.03 if figure.sideways else 0.0
-    for height, width, reach in ((-0.46, 0.055, 0.3), (-0.4, 0.024, 0.33)):
+    for height, width, reach in ((-0.52, 0.05, 0.28), (-0.465, 0.022, 0.31)):
         path = [(-reach + lift, height + 0.13), (lift, height), (reach * 0.75 + lift, height + 0.1)]
         figure.brush.fill(tapered(path, width), gloss, alpha=0.55, within=cap)
 

@@ -105,20 +105,19 @@ def _paint_blanket(scene: Scenery) -> None:
     cloth = scene.brush.placed(
         scale=scene.brush.scale, x=scene.wide * 0.3 * scene.brush.scale, y=0.34 * scene.brush.scale, angle=-56
     )
-    sheet = [(-0.36, -0.3), (0.36, -0.3), (0.4, 1.6), (-0.4, 1.6)]
+    sheet = [(-0.38, -0.3), (0.38, -0.3), (0.38, 1.6), (-0.38, 1.6)]
     cloth.fill([(x + 0.012, y + 0.016) for x, y in sheet], scene.tone(darker(weave, 0.55)), alpha=0.35)
     cloth.fill(sheet, scene.tone(weave))
     for n in range(7):
         at = -0.27 + n * 0.27
-        band = [(-0.41, at), (0.41, at), (0.41, at + 0.035), (-0.41, at + 0.035)]
-        cloth.fill(band, scene.tone(stripe), alpha=0.75, within=sheet)
-        cross = [
-            (-0.36 + n * 0.12, -0.3),
-            (-0.348 + n * 0.12, -0.3),
-            (-0.348 + n * 0.12, 1.6),
-            (-0.36 + n * 0.12, 1.6),
-        ]
-        cloth.fill(cross, scene.tone(stripe), alpha=0.4)
+        cloth.fill(
+            [(-0.38, at), (0.38, at), (0.38, at + 0.035), (-0.38, at + 0.035)],
+            scene.tone(mix(weave, stripe, 0.75)),
+        )
+        x = -0.33 + n * 0.11
+        cloth.fill(
+            [(x, -0.3), (x + 0.012, -0.3), (x + 0.012, 1.6), (x, 1.6)], scene.tone(mix(weave, stripe, 0.4))
+        )
     pillow = smooth(
         [
             (-0.27, -0.2),

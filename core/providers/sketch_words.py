@@ -219,10 +219,18 @@ class Traits:
     flower: bool
 
 
+def likeness(prompt: str) -> str:
+    """What of `prompt` tells who it is: the same person sits, smiles and travels under the same likeness."""
+    passing = (POSE_WORDS, EXPRESSION_WORDS, PLACE_WORDS, HOUR_WORDS)
+    return ", ".join(
+        phrase for phrase in _phrases(_plain(prompt)) if not any(_first(t, phrase) for t in passing)
+    )
+
+
 def read_traits(prompt: str, dice: random.Random) -> Traits:
     """The traits that `prompt` names; `dice` decides the others, in a fixed order."""
-    text = _DENIED.sub(" ", prompt.lower().replace("-", " ").replace("'", ""))
-    phrases = [phrase.strip() for phrase in _APART.split(text) if phrase.strip()]
+    text = _plain(prompt)
+    phrases = _phrases(text)
     lot = _Lot(dice)
     figure = _first(FIGURE_WORDS, text) or lot.of("woman", "man", "person")
     age = _first(AGE_WORDS, text) or "young"
@@ -266,6 +274,14 @@ class _Lot:
 
     def of(self, *choices: str) -> str:
         return choices[self.dice.randrange(len(choices))]
+
+
+def _plain(prompt: str) -> str:
+    return _DENIED.sub(" ", prompt.lower().replace("-", " ").replace("'", ""))
+
+
+def _phrases(text: str) -> list[str]:
+    return [phrase.strip() for phrase in _APART.split(text) if phrase.strip()]
 
 
 def _first(table: Mapping[str, str], text: str) -> str | None:

@@ -2,6 +2,9 @@
 
 Templates hold no data at all: Gradio runs `${…}` inside a rendered `{{value}}` as JavaScript. What people wrote
 travels as the component's value and reaches the page in the script, through textContent.
+
+They are made by functions, not by subclasses of gr.HTML: Gradio writes a .pyi file beside the source of every
+subclass while it is imported.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import gradio as gr
 
@@ -17,168 +20,120 @@ FOLDER = Path(__file__).parent
 
 
 @cache
-def _read(part: str, ending: str) -> str:
-    return (FOLDER / part / f"{part}.{ending}").read_text(encoding="utf-8")
+def _read(name: str, ending: str) -> str:
+    return (FOLDER / name / f"{name}.{ending}").read_text(encoding="utf-8")
 
 
-class Part(gr.HTML):
-    """A component of ours; `own` are constants for its script, never what a person wrote."""
-
-    part: ClassVar[str]
-    schema: ClassVar[Mapping[str, object]] = {"type": "object"}
-
-    def __init__(
-        self,
-        value: object = None,
-        *,
-        elem_id: str | None = None,
-        elem_classes: str | None = None,
-        visible: bool | Literal["hidden"] = True,
-        **own: object,
-    ) -> None:
-        super().__init__(
-            value=value,
-            html_template=_read(self.part, "html").strip(),
-            js_on_load=_read(self.part, "js"),
-            apply_default_css=False,
-            elem_id=elem_id,
-            elem_classes=elem_classes,
-            visible=visible,
-            **own,
-        )
-
-    def api_info(self) -> dict[str, object]:
-        """What the value looks like, for Gradio's own type check."""
-        return dict(self.schema)
+def _part(
+    name: str,
+    *,
+    value: object = None,
+    elem_id: str | None = None,
+    elem_classes: str | None = None,
+    visible: bool | Literal["hidden"] = True,
+    **own: object,
+) -> gr.HTML:
+    """The component of that folder; `own` are constants for its script, never what a person wrote."""
+    return gr.HTML(
+        value=value,
+        html_template=_read(name, "html").strip(),
+        js_on_load=_read(name, "js"),
+        apply_default_css=False,
+        elem_id=elem_id,
+        elem_classes=elem_classes,
+        visible=visible,
+        **own,
+    )
 
 
-class Brand(Part):
+def brand(elem_id: str) -> gr.HTML:
     """The product's mark."""
+    return _part("brand", elem_id=elem_id)
 
-    part = "brand"
 
-
-class ThemeToggle(Part):
+def theme_toggle(elem_id: str) -> gr.HTML:
     """Light or dark."""
+    return _part("theme_toggle", elem_id=elem_id)
 
-    part = "theme_toggle"
 
-
-class ViewSwitch(Part):
+def view_switch(elem_id: str) -> gr.HTML:
     """Details or Portraits, on a phone."""
+    return _part("view_switch", elem_id=elem_id)
 
-    part = "view_switch"
 
-
-class RailEdge(Part):
+def rail_edge(elem_id: str) -> gr.HTML:
     """The edge by which the details are made wider: 280 to 480 pixels, remembered by the browser."""
+    return _part("rail_edge", elem_id=elem_id)
 
-    part = "rail_edge"
 
-
-class Bus(Part):
+def bus(path: str) -> gr.HTML:
     """One WebSocket a page. Fires `record` {id} and `tiles` {id}: what to ask for again."""
-
-    part = "bus"
-
-    def __init__(self, path: str) -> None:
-        super().__init__(visible="hidden", url_=path)
+    return _part("bus", visible="hidden", url_=path)
 
 
-class Record(Part):
+def record(fields: Sequence[str]) -> gr.HTML:
     """The character on the desk. Value: {id, version, fields, values, forced, made}, id None where there is none.
 
-    Fires `open` {id, forced} and `create` {key}.
+    Fires `open` {id, forced} and `create` {}.
     """
-
-    part = "record"
-
-    def __init__(self, fields: Sequence[str]) -> None:
-        super().__init__(visible="hidden", fields_=list(fields))
+    return _part("record", visible="hidden", fields_=list(fields))
 
 
-class SaveBadge(Part):
+def save_badge(elem_id: str, *, delay_ms: int = 2000) -> gr.HTML:
     """Saved, Saving…, Unsaved, Could not save. Fires `save` {id, version, changes, number} `delay_ms` after the
     last edit; the value answers with the same number and a state: saved, refused, conflict or failed.
     """
-
-    part = "save_badge"
-
-    def __init__(self, *, delay_ms: int = 2000, elem_id: str | None = None) -> None:
-        super().__init__(elem_id=elem_id, delay_=delay_ms)
+    return _part("save_badge", elem_id=elem_id, delay_=delay_ms)
 
 
-class CharacterPicker(Part):
+def character_picker(elem_id: str) -> gr.HTML:
     """Value: {cards: [{id, name, thumb_url, updated_at, mine}]}. Fires `find` {search}."""
+    return _part("character_picker", elem_id=elem_id)
 
-    part = "character_picker"
 
-
-class TagChips(Part):
+def tag_chips(elem_id: str, *, label: str, most: int, longest: int) -> gr.HTML:
     """Value: a list of short words. Fires `input` on a person's edits only."""
-
-    part = "tag_chips"
-    schema: ClassVar[Mapping[str, object]] = {"type": "array", "items": {"type": "string"}}
-
-    def __init__(self, *, label: str, most: int, longest: int, elem_id: str | None = None) -> None:
-        super().__init__(value=[], elem_id=elem_id, label_=label, most_=most, longest_=longest)
+    return _part("tag_chips", value=[], elem_id=elem_id, label_=label, most_=most, longest_=longest)
 
 
-class StyleChips(Part):
+def style_chips(styles: Sequence[Mapping[str, object]], *, most: int) -> gr.HTML:
     """Ready-made looks. `styles`: [{key, label, hint, tags: {field: [word]}}]. Fires `wear` after a press."""
-
-    part = "style_chips"
-
-    def __init__(self, styles: Sequence[Mapping[str, object]], *, most: int) -> None:
-        super().__init__(styles_=list(styles), most_=most)
+    return _part("style_chips", styles_=list(styles), most_=most)
 
 
-class FieldNote(Part):
-    """Under a field: a hint, what is wrong, and a counter in characters."""
+def field_note(field: str, *, hint: str = "", least: int = 0, most: int = 0, is_own: bool = False) -> gr.HTML:
+    """Under a field: a hint, what is wrong, and a counter in characters.
 
-    part = "field_note"
-
-    def __init__(
-        self, field: str, *, hint: str = "", least: int = 0, most: int = 0, is_own: bool = False
-    ) -> None:
-        super().__init__(
-            elem_classes="note", field_=field, hint_=hint, least_=least, most_=most, own_=is_own
-        )
+    `is_own`: the field is no part of the character, so the note listens to it directly.
+    """
+    return _part(
+        "field_note", elem_classes="note", field_=field, hint_=hint, least_=least, most_=most, own_=is_own
+    )
 
 
-class ModelPicker(Part):
+def model_picker(elem_id: str, *, is_wide: bool = False) -> gr.HTML:
     """Value: {choices: [{id, name, provider, price, i2i, seed, available, why_not}], chosen}.
 
     Every picker of a page shows the same choice; an empty `chosen` leaves it to the routing rules.
     """
-
-    part = "model_picker"
-
-    def __init__(self, *, label: str, is_wide: bool = False, elem_id: str | None = None) -> None:
-        super().__init__(elem_id=elem_id, label_=label, wide_=is_wide)
+    return _part("model_picker", elem_id=elem_id, label_="Model", wide_=is_wide)
 
 
-class FinalPrompt(Part):
+def final_prompt(elem_id: str) -> gr.HTML:
     """What will be sent and its price. Value: {prompt, negative, warnings, model, reason, price, price_words,
     problem, asked}. Fires `ask` {id} and `generate` {id, keys}, one key a picture.
     """
+    return _part("final_prompt", elem_id=elem_id)
 
-    part = "final_prompt"
 
-
-class PortraitGrid(Part):
+def portrait_grid(elem_id: str) -> gr.HTML:
     """Value: {character_id, at, tiles}.
 
-    Fires `act` {action, id, character, key}, `order` {ids, character} and `stale` {character}.
+    Fires `act` {action, id, character, key, primary}, `order` {ids, character} and `stale` {character}.
     """
+    return _part("portrait_grid", elem_id=elem_id)
 
-    part = "portrait_grid"
 
-
-class Conflict(Part):
+def conflict(labels: Mapping[str, str]) -> gr.HTML:
     """Shows both texts when two people changed one character. `labels`: the fields' names for people."""
-
-    part = "conflict"
-
-    def __init__(self, labels: Mapping[str, str]) -> None:
-        super().__init__(labels_=dict(labels))
+    return _part("conflict", labels_=dict(labels))

@@ -16,6 +16,7 @@ import stamina
 
 from core.providers import Provider
 from core.providers.fal import Fal
+from core.providers.sketch import Sketch
 from core.values import Capabilities, Finished, ImageModel, ModelId, Order, Size, Ticket
 from tests.emulator import KEY, Emulator
 
@@ -74,6 +75,11 @@ ADAPTERS = {
     "fal": Adapter(
         build=lambda url, client: Fal(KEY, base_url=url, client=client),
         model=model_of("fal", "fal-ai/flux/dev"),
+    ),
+    "sketch": Adapter(
+        build=lambda _url, _client: Sketch(seconds=0),
+        model=model_of("sketch", "sketch/placeholder"),
+        remote=False,
     ),
 }
 

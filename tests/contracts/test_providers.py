@@ -303,14 +303,27 @@ def test_cancelling_a_request_in_the_queue_ends_it_unbilled(desk, emulator):
     assert not caught.value.billed
 
 
-def test_cancelling_too_late_says_so_and_keeps_the_picture(any_desk):
+def test_cancelling_too_late_says_so_and_keeps_the_picture(desk):
+    ticket = desk.submit()
+    desk.finish(ticket)
+
+    answer = desk.provider.cancel(ticket)
+
+    assert answer is CancelAnswer.too_late
+    assert isinstance(desk.provider.poll(ticket), Finished)
+
+
+def test_what_a_cancel_answers_is_what_the_next_question_finds(any_desk):
     ticket = any_desk.submit()
     any_desk.finish(ticket)
 
     answer = any_desk.provider.cancel(ticket)
 
-    assert answer is CancelAnswer.too_late
-    assert isinstance(any_desk.provider.poll(ticket), Finished)
+    if answer is CancelAnswer.stopped:
+        with pytest.raises(ProviderRejected, match="cancelled"):
+            any_desk.provider.poll(ticket)
+    else:
+        assert isinstance(any_desk.provider.poll(ticket), Finished)
 
 
 def test_a_picture_that_comes_although_it_was_cancelled_is_still_handed_over(desk, emulator):

@@ -219,13 +219,16 @@ function renderEmpty() {
   const nobody = desk.id === null;
   const none = !tiles().length;
   empty.hidden = !(nobody || none) || !shown.at;
-  list.hidden = nobody && shown.at > 0;
+  list.hidden = !empty.hidden;
   if (empty.hidden) return;
   const start = h("button", { type: "button", class: "ps-button ps-primary", onclick: () => studio.announce("create") }, icon("add"), "New character");
+  const typed = desk.typed;
+  const step = (done, words) => h("li", { class: done ? "pg-done" : null }, icon(done ? "check" : "add"), words);
+  const steps = h("ol", { class: "pg-steps" }, step((typed.name ?? "").trim(), "Give the character a name"), step([...(typed.description ?? "").trim()].length >= 50, "Describe it in at least 50 characters"), step(false, "Choose a pose and press Generate"));
   empty.replaceChildren(h("span", { class: "pg-art", "aria-hidden": "true" }, icon(nobody ? "person" : "picture")),
     h("h2", {}, nobody ? "Start with a character" : "No portraits yet"),
-    h("p", {}, nobody ? "A character has a name, a description and a look. Its portraits are made here and keep themselves in the library." : "Describe the character on the left, choose a pose, and press Generate. Every portrait saves itself."),
-    nobody ? start : "");
+    h("p", {}, nobody ? "A character has a name, a description and a look. Its portraits are made here and keep themselves in the library." : "Every portrait made here saves itself in the library."),
+    nobody ? start : steps);
 }
 
 function render() {
@@ -398,8 +401,7 @@ function receive() {
   document.querySelectorAll("[data-portrait-count]").forEach((node) => (node.textContent = portraits().length || ""));
 }
 
-studio.on("shown", () => {
-  if (shown.character_id === desk.id) return renderEmpty();
-});
+studio.on("values", () => empty.hidden || renderEmpty());
+studio.on("shown", renderEmpty);
 watch("value", receive);
 receive();

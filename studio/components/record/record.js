@@ -2,11 +2,19 @@
 const { desk, on } = window.studio;
 desk.fields = props.fields_;
 on("reopen", ({ id, forced }) => trigger("open", { id, forced }));
-on("create", () => trigger("create", { key: window.studio.uuid() }));
+on("create", () => trigger("create", {}));
+
+/** A new character waits for its name. */
+function welcome() {
+  window.studio.setView("details");
+  setTimeout(() => document.querySelector("#f_name input")?.focus(), 60);
+}
+
 watch("value", () => {
   const id = props.value?.id;
   const here = new URLSearchParams(location.search).get("character");
   if (id && id !== here) history[props.value.made ? "pushState" : "replaceState"]({}, "", `?character=${encodeURIComponent(id)}`);
   document.body.classList.toggle("ps-nobody", !id);
   document.body.classList.add("ps-ready");
+  if (props.value?.made) welcome();
 });

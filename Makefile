@@ -1,0 +1,95 @@
+# One word for each thing one can do here; `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# pip looks at these files' hashes, so what it installs is what was tested.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+RUN := $(VENV)/.run-installed
+DEV := $(VENV)/.dev-installed
+PYTEST := $(BIN)/python -m pytest
+# Further words for pytest: make test ARGS="-k blank"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup browser studio audit worker emulator test check e2e chaos soak bench lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(RUN) $(DEV) browser ## install everything: the product, its checks, a browser
+
+studio: $(RUN) ## the studio, on http://127.0.0.1:7860
+	$(BIN)/python studio_app.py
+
+audit: $(RUN) ## the audit dashboard, on http://127.0.0.1:8501
+	$(BIN)/python -m streamlit run audit_app.py --server.address 127.0.0.1 --server.port "$${AUDIT_PORT:-8501}" \
+		--server.headless true --browser.gatherUsageStats false
+
+worker: $(RUN) ## one more worker beside the studio (WORKER=external make studio)
+	$(BIN)/python -m core.worker
+
+emulator: $(RUN) ## a provider on this machine, for trying things out
+	$(BIN)/python -m tests.emulator
+
+check: $(DEV) ## format, rules, types, imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+test: $(DEV) browser ## everything but the long browser stories and the long chaos runs
+	$(PYTEST) -n 2 -m "not e2e and not chaos" $(ARGS)
+
+e2e: $(DEV) browser ## every browser story
+	$(PYTEST) -n 2 -m "not chaos" $(ARGS) tests/e2e
+
+chaos: $(DEV) ## random faults and killed processes (CHAOS_SECONDS: how long)
+	$(PYTEST) -m chaos $(ARGS) tests/chaos
+
+soak: $(DEV) browser ## browser stories and chaos in their full sizes; hours
+	SOAK=1 $(PYTEST) -m "e2e or chaos" $(ARGS)
+
+bench: $(DEV) ## what takes how long, beside the budgets
+	$(BIN)/python -m bench $(ARGS)
+
+lock: $(DEV) ## write requirements*.txt anew from requirements*.in
+	$(BIN)/uv pip compile requirements.in -o requirements.txt $(LOCKING)
+	$(BIN)/uv pip compile requirements-dev.in -o requirements-dev.txt $(LOCKING)
+
+# --universal: the files hold for every Python from 3.11 on, and for macOS too.
+LOCKING := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
+
+clean: ## remove what was installed and cached; the data in .studio stays
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache test-results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not that. Name another one: make PYTHON=python3.12 studio"; \
+		exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(RUN): requirements.txt $(VENV)/.made
+	@echo "Installing what the product runs on. This takes a minute or two, once."
+	$(PIP) -r requirements.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt $(RUN)
+	@echo "Installing what the checks and tests need."
+	$(PIP) -r requirements-dev.txt
+	@touch $@
+
+# As the tests look for it: STUDIO_BROWSER, the system's, Playwright's own.
+browser: $(DEV)
+	@if [ -n "$$STUDIO_BROWSER" ]; then \
+		[ -x "$$STUDIO_BROWSER" ] || { echo "STUDIO_BROWSER=$$STUDIO_BROWSER is not a program."; exit 1; }; \
+	elif command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then :; \
+	elif $(BIN)/playwright install chromium; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; \
+	else \
+		echo "The tests need Chromium. Install it with your system's packages, or name one in STUDIO_BROWSER."; exit 1; \
+	fi
