@@ -16,7 +16,7 @@ ARGS ?=
 .PHONY: help setup browser studio audit worker emulator test check e2e chaos soak bench lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 setup: $(RUN) $(DEV) browser ## install everything: the product, its checks, a browser
 
@@ -49,17 +49,18 @@ chaos: $(DEV) ## random faults and killed processes (CHAOS_SECONDS: how long)
 	$(PYTEST) -m chaos $(ARGS) tests/chaos
 
 soak: $(DEV) browser ## browser stories and chaos in their full sizes; hours
-	SOAK=1 $(PYTEST) -m "e2e or chaos" $(ARGS)
+	SOAK=1 $(PYTEST) --timeout 0 -m "e2e or chaos" $(ARGS)
 
 bench: $(DEV) ## what takes how long, beside the budgets
 	$(BIN)/python -m bench $(ARGS)
 
-lock: $(DEV) ## write requirements*.txt anew from requirements*.in
-	$(BIN)/uv pip compile requirements.in -o requirements.txt $(LOCKING)
-	$(BIN)/uv pip compile requirements-dev.in -o requirements-dev.txt $(LOCKING)
-
 # --universal: the files hold for every Python from 3.11 on, and for macOS too.
-LOCKING := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
+LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command "make lock"
+
+lock: $(DEV) ## write requirements*.txt from requirements*.in (ARGS=--upgrade: the newest versions)
+	$(BIN)/uv pip compile requirements.in -o requirements.txt $(LOCKING) $(ARGS)
+	$(BIN)/uv pip compile requirements-dev.in -o requirements-dev.txt $(LOCKING) $(ARGS)
 
 clean: ## remove what was installed and cached; the data in .studio stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache test-results

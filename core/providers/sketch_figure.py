@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.providers import sketch_hair as hair
 from core.providers.sketch_brush import (
     Brush,
     Colour,
@@ -40,6 +41,8 @@ SIDE_FACE: tuple[Point, ...] = (
     (0.39, 0.43), (0.34, 0.515), (0.24, 0.525), (0.08, 0.45), (-0.06, 0.33), (-0.16, 0.3), (-0.34, 0.2),
     (-0.44, 0.0), (-0.43, -0.22), (-0.3, -0.43),
 )  # fmt: skip
+# How far the mouth's corners are lifted.
+CORNERS = {"smile": 0.036, "wink": 0.04, "shy": 0.022, "dreamy": 0.024, "sad": -0.03, "stern": -0.008}
 SHOULDERS = {"woman": 0.83, "person": 0.92, "man": 1.05}
 BUILDS = {"slim": 0.93, "average": 1.0, "strong": 1.07, "broad": 1.16}
 
@@ -137,116 +140,13 @@ def _paint_ear(figure: Figure, x: float) -> None:
 
 
 def _paint_back_hair(figure: Figure) -> None:
-    style, brush = figure.traits.hair_style, figure.brush
-    deep = darker(figure.hair, 0.22)
-    if figure.sideways:
-        shapes = _side_back_hair(style)
-    elif style in {"long", "braid"}:
-        ends = 1.75 if style == "long" else 0.75
-        knots = [
-            (0.0, -0.62),
-            (0.4, -0.46),
-            (0.54, -0.1),
-            (0.55, 0.4),
-            (0.66, ends * 0.7),
-            (0.58, ends),
-            (0.24, ends + 0.1),
-        ]
-        shapes = [smooth(mirrored(knots))]
-    elif style == "bob":
-        shapes = [
-            smooth(
-                mirrored([(0.0, -0.62), (0.4, -0.47), (0.54, -0.12), (0.55, 0.3), (0.5, 0.6), (0.22, 0.63)])
-            )
-        ]
-    elif style == "curls":
-        around = (
-            (-0.46, -0.3, 0.27),
-            (0.46, -0.3, 0.27),
-            (-0.56, 0.02, 0.27),
-            (0.56, 0.02, 0.27),
-            (-0.52, 0.34, 0.25),
-        )
-        shapes = [ellipse(x, y, r, r) for x, y, r in (*around, (0.52, 0.34, 0.25), (0, -0.42, 0.36))]
-    elif style == "ponytail":
-        tail = [
-            (0.1, -0.5),
-            (0.5, -0.62),
-            (0.78, -0.3),
-            (0.74, 0.3),
-            (0.86, 0.85),
-            (0.6, 0.7),
-            (0.52, 0.2),
-            (0.5, -0.2),
-            (0.3, -0.4),
-        ]
-        shapes = [smooth(tail)]
-    elif style == "bun":
-        shapes = [ellipse(0.03, -0.72, 0.23, 0.21)]
-    else:
-        shapes = []
+    style, deep = figure.traits.hair_style, darker(figure.hair, 0.22)
+    shapes = hair.behind_from_the_side(style) if figure.sideways else hair.behind(style)
     for outline in shapes:
-        brush.fill(outline, figure.hair, to=deep)
+        figure.brush.fill(outline, figure.hair, to=deep)
     if style in {"bun", "curls"}:
         for outline in shapes:
-            brush.shade(outline, deep, dx=-0.035, dy=-0.05, alpha=0.5)
-
-
-def _side_back_hair(style: str) -> list[list[Point]]:
-    if style in {"long", "braid"}:
-        ends = 1.6 if style == "long" else 0.6
-        knots = [
-            (0.05, -0.62),
-            (-0.36, -0.5),
-            (-0.56, -0.1),
-            (-0.58, 0.5),
-            (-0.72, ends * 0.75),
-            (-0.5, ends),
-            (-0.14, ends * 0.92),
-            (-0.12, 0.3),
-        ]
-        return [smooth(knots)]
-    if style == "bob":
-        return [
-            smooth(
-                [
-                    (0.05, -0.62),
-                    (-0.36, -0.5),
-                    (-0.56, -0.1),
-                    (-0.54, 0.4),
-                    (-0.36, 0.6),
-                    (-0.06, 0.54),
-                    (0.0, 0.1),
-                ]
-            )
-        ]
-    if style == "ponytail":
-        return [
-            smooth(
-                [
-                    (-0.36, -0.36),
-                    (-0.66, -0.42),
-                    (-0.86, -0.05),
-                    (-0.78, 0.5),
-                    (-0.9, 0.95),
-                    (-0.6, 0.7),
-                    (-0.56, 0.2),
-                    (-0.46, -0.1),
-                ]
-            )
-        ]
-    if style == "bun":
-        return [ellipse(-0.46, -0.34, 0.21, 0.2)]
-    if style == "curls":
-        spots = (
-            (-0.1, -0.5, 0.3),
-            (-0.4, -0.4, 0.29),
-            (-0.56, -0.1, 0.28),
-            (-0.52, 0.22, 0.26),
-            (-0.3, 0.42, 0.2),
-        )
-        return [ellipse(x, y, r, r) for x, y, r in spots]
-    return []
+            figure.brush.shade(outline, deep, dx=-0.035, dy=-0.05, alpha=0.5)
 
 
 def _paint_armchair(figure: Figure) -> None:
@@ -597,53 +497,35 @@ def _paint_nose(figure: Figure) -> None:
 
 def _paint_mouth(figure: Figure) -> None:
     brush, mood = figure.brush, figure.traits.expression
-    x = 0.36 if figure.sideways else 0.0
-    half = 0.06 if figure.sideways else 0.115
+    x, half = (0.36, 0.06) if figure.sideways else (0.0, 0.115)
     lip = mix(LIP, figure.skin, 0.1 if figure.traits.figure == "woman" else 0.4)
     if mood == "laugh":
-        grin = smooth(
-            [
-                (x - half, 0.31),
-                (x, 0.322),
-                (x + half, 0.31),
-                (x + half * 0.6, 0.39),
-                (x, 0.415),
-                (x - half * 0.6, 0.39),
-            ]
-        )
-        brush.fill(grin, (128, 46, 58))
-        brush.fill(
-            smooth([(x - half, 0.31), (x, 0.322), (x + half, 0.31), (x, 0.352)]), (255, 252, 248), within=grin
-        )
-        brush.fill(ellipse(x, 0.415, half * 0.6, 0.035), (226, 116, 118), within=grin)
+        _paint_laugh(brush, x, half)
         return
     if mood == "surprised":
         brush.fill(ellipse(x, 0.35, 0.04, 0.05), (138, 58, 66))
         return
-    bow = {"smile": 0.036, "wink": 0.04, "shy": 0.022, "dreamy": 0.024, "sad": -0.03, "stern": -0.008}.get(
-        mood, 0.008
-    )
-    line = [
-        (x - half, 0.335 - bow),
-        (x - half * 0.4, 0.337 + bow * 0.55),
-        (x + half * 0.4, 0.337 + bow * 0.55),
-        (x + half, 0.335 - bow),
-    ]
+    bow = CORNERS.get(mood, 0.008)
+    dip = 0.337 + bow * 0.55
     if not figure.sideways:
-        brush.fill(
-            smooth(
-                [
-                    (x - half * 0.72, 0.337),
-                    (x - 0.03, 0.312),
-                    (x, 0.32),
-                    (x + 0.03, 0.312),
-                    (x + half * 0.72, 0.337),
-                    (x, 0.384 + bow * 0.5),
-                ]
-            ),
-            lip,
-        )
+        upper = [
+            (x - half * 0.72, 0.337),
+            (x - 0.03, 0.312),
+            (x, 0.32),
+            (x + 0.03, 0.312),
+            (x + half * 0.72, 0.337),
+        ]
+        brush.fill(smooth([*upper, (x, 0.384 + bow * 0.5)]), lip)
+    line = [(x - half, 0.335 - bow), (x - half * 0.4, dip), (x + half * 0.4, dip), (x + half, 0.335 - bow)]
     brush.fill(tapered(line, 0.02), darker(lip, 0.42))
+
+
+def _paint_laugh(brush: Brush, x: float, half: float) -> None:
+    corners = [(x - half, 0.31), (x, 0.322), (x + half, 0.31)]
+    grin = smooth([*corners, (x + half * 0.6, 0.39), (x, 0.415), (x - half * 0.6, 0.39)])
+    brush.fill(grin, (128, 46, 58))
+    brush.fill(smooth([*corners, (x, 0.352)]), (255, 252, 248), within=grin)
+    brush.fill(ellipse(x, 0.415, half * 0.6, 0.035), (226, 116, 118), within=grin)
 
 
 def _paint_beard(figure: Figure) -> None:
@@ -690,7 +572,7 @@ def paint_hair(figure: Figure) -> None:
     if figure.from_behind:
         _paint_hair_from_behind(figure)
         return
-    cap = _side_cap(style) if figure.sideways else _cap_of(style)
+    cap = hair.side_cap(style) if figure.sideways else hair.cap(style)
     if style == "curls":
         _paint_curls(figure)
     else:
@@ -701,80 +583,6 @@ def paint_hair(figure: Figure) -> None:
         _paint_locks(figure)
     if style == "braid":
         _paint_braid(figure)
-
-
-def _cap_of(style: str) -> list[Point]:
-    """Crown and hairline: swept from a parting; short hair stands higher, a bob has a fringe."""
-    if style == "short":
-        outer = [
-            (-0.415, 0.02),
-            (-0.455, -0.22),
-            (-0.38, -0.5),
-            (-0.12, -0.66),
-            (0.2, -0.64),
-            (0.42, -0.48),
-            (0.46, -0.2),
-            (0.415, 0.02),
-        ]
-        inner = [(0.375, -0.1), (0.33, -0.25), (0.12, -0.31), (-0.1, -0.24), (-0.28, -0.29), (-0.37, -0.12)]
-    elif style == "bob":
-        outer = [
-            (-0.44, 0.5),
-            (-0.53, 0.1),
-            (-0.48, -0.34),
-            (-0.24, -0.6),
-            (0.1, -0.635),
-            (0.4, -0.47),
-            (0.53, 0.0),
-            (0.44, 0.5),
-        ]
-        inner = [
-            (0.35, 0.3),
-            (0.36, -0.04),
-            (0.3, -0.16),
-            (0.1, -0.19),
-            (-0.1, -0.19),
-            (-0.3, -0.16),
-            (-0.36, -0.04),
-            (-0.35, 0.3),
-        ]
-    else:
-        long = 0.3 if style == "long" else 0.06
-        outer = [
-            (-0.41, long),
-            (-0.475, -0.16),
-            (-0.4, -0.48),
-            (-0.12, -0.635),
-            (0.2, -0.61),
-            (0.43, -0.43),
-            (0.475, -0.14),
-            (0.41, long),
-        ]
-        inner = [
-            (0.375, 0.0),
-            (0.34, -0.18),
-            (0.16, -0.34),
-            (-0.1, -0.43),
-            (-0.2, -0.32),
-            (-0.34, -0.16),
-            (-0.375, 0.0),
-        ]
-    return smooth([*outer, *inner])
-
-
-def _side_cap(style: str) -> list[Point]:
-    low = {"short": 0.16, "bun": 0.1, "ponytail": 0.1}.get(style, 0.3)
-    outer = [
-        (0.39, -0.2),
-        (0.34, -0.42),
-        (0.1, -0.62),
-        (-0.2, -0.6),
-        (-0.44, -0.4),
-        (-0.53, -0.08),
-        (-0.46, low),
-    ]
-    inner = [(-0.2, low + 0.02), (-0.13, -0.04), (0.02, -0.08), (0.1, 0.02), (0.16, -0.16), (0.28, -0.27)]
-    return smooth([*outer, *inner])
 
 
 def _paint_shine(figure: Figure, cap: Outline) -> None:
@@ -799,35 +607,22 @@ def _paint_curls(figure: Figure) -> None:
             (0.4, -0.08),
         )
     )
-    for n, (x, y) in enumerate(spots):
-        curl = ellipse(x, y, 0.155, 0.15)
-        figure.brush.fill(curl, lighter(figure.hair, 0.05 + 0.05 * (n % 2)))
-        figure.brush.shade(curl, darker(figure.hair, 0.35), dx=-0.03, dy=-0.04, alpha=0.45)
-        figure.brush.fill(
-            tapered([(x - 0.08, y - 0.03), (x - 0.02, y - 0.085), (x + 0.06, y - 0.06)], 0.02),
-            lighter(figure.hair, 0.42),
-            alpha=0.6,
-        )
+    for n, spot in enumerate(spots):
+        _paint_curl(figure, spot, n)
+
+
+def _paint_curl(figure: Figure, at: Point, n: int) -> None:
+    (x, y), brush = at, figure.brush
+    curl = ellipse(x, y, 0.16, 0.153)
+    brush.fill(curl, lighter(figure.hair, 0.05 + 0.05 * (n % 2)))
+    brush.shade(curl, darker(figure.hair, 0.35), dx=-0.03, dy=-0.04, alpha=0.45)
+    gleam = tapered([(x - 0.08, y - 0.03), (x - 0.02, y - 0.085), (x + 0.06, y - 0.06)], 0.02)
+    brush.fill(gleam, lighter(figure.hair, 0.42), alpha=0.6)
 
 
 def _paint_locks(figure: Figure) -> None:
     for side in (-1, 1):
-        lock = smooth(
-            [
-                (side * x, y)
-                for x, y in (
-                    (0.4, -0.1),
-                    (0.5, 0.2),
-                    (0.5, 0.62),
-                    (0.6, 1.02),
-                    (0.5, 1.5),
-                    (0.32, 1.66),
-                    (0.36, 1.1),
-                    (0.35, 0.6),
-                    (0.39, 0.25),
-                )
-            ]
-        )
+        lock = smooth([(side * x, y) for x, y in hair.LOCK])
         figure.brush.fill(lock, lighter(figure.hair, 0.05), to=darker(figure.hair, 0.12))
         figure.brush.shade(lock, darker(figure.hair, 0.35), dx=-0.04, dy=0.0, alpha=0.4)
         figure.brush.fill(
@@ -855,46 +650,29 @@ def _paint_braid(figure: Figure) -> None:
 
 def _paint_hair_from_behind(figure: Figure) -> None:
     style, brush = figure.traits.hair_style, figure.brush
-    ends = {"long": 1.5, "bob": 0.56, "braid": 0.36, "curls": 0.42}.get(style, 0.32)
-    wide = {"long": 0.62, "bob": 0.56, "curls": 0.56}.get(style, 0.42)
-    knots = [
-        (0.0, -0.61),
-        (0.31, -0.51),
-        (0.45, -0.24),
-        (0.455, 0.08),
-        (wide * 0.86, ends * 0.42),
-        (wide, ends * 0.74),
-        (wide * 0.8, ends),
-        (wide * 0.4, ends - 0.04),
-        (0.0, ends + 0.12),
-    ]
-    fall = smooth(mirrored(knots))
+    fall = hair.seen_from_behind(style)
     for side in (-1, 1) if style in {"short", "bun", "ponytail"} else ():
         _paint_ear(figure, side * 0.41)
     brush.fill(fall, lighter(figure.hair, 0.08), to=darker(figure.hair, 0.2))
     brush.shade(fall, darker(figure.hair, 0.4), dx=-0.07, dy=0.0, alpha=0.45)
+    ends = hair.FROM_BEHIND_ENDS.get(style, 0.32)
     for x in (-0.32, -0.24, -0.12, -0.03, 0.1, 0.2, 0.31):
-        brush.fill(
-            tapered([(x * 0.3, -0.54), (x, -0.14), (x * 0.86, ends * 0.4), (x * 1.2, ends)], 0.034),
-            lighter(figure.hair, 0.3) if x < 0 else darker(figure.hair, 0.3),
-            alpha=0.45,
-            within=fall,
-        )
+        strand = tapered([(x * 0.3, -0.54), (x, -0.14), (x * 0.86, ends * 0.4), (x * 1.2, ends)], 0.034)
+        tint = lighter(figure.hair, 0.3) if x < 0 else darker(figure.hair, 0.3)
+        brush.fill(strand, tint, alpha=0.45, within=fall)
     if style in {"bun", "ponytail"}:
-        knot = (
-            ellipse(0, -0.34, 0.24, 0.22)
-            if style == "bun"
-            else smooth([(-0.1, -0.3), (0.1, -0.3), (0.26, 0.4), (0.14, 1.1), (-0.08, 1.16), (-0.24, 0.4)])
-        )
-        brush.fill(knot, lighter(figure.hair, 0.14), to=darker(figure.hair, 0.16))
-        brush.shade(knot, darker(figure.hair, 0.4), dx=-0.05, dy=-0.04, alpha=0.5)
-        brush.fill(ellipse(0, -0.16 if style == "bun" else -0.3, 0.13, 0.045), mix(figure.second, LIP, 0.6))
+        _paint_knot_from_behind(figure)
     if style == "curls":
         for n in range(14):
-            x, y = -0.42 + 0.21 * (n % 5), -0.42 + 0.3 * (n // 5)
-            curl = ellipse(x, y, 0.17, 0.16)
-            brush.fill(curl, lighter(figure.hair, 0.04 + 0.06 * (n % 2)))
-            brush.shade(curl, darker(figure.hair, 0.35), dx=-0.03, dy=-0.04, alpha=0.45)
+            _paint_curl(figure, (-0.42 + 0.21 * (n % 5), -0.42 + 0.3 * (n // 5)), n)
+
+
+def _paint_knot_from_behind(figure: Figure) -> None:
+    bun = figure.traits.hair_style == "bun"
+    knot = ellipse(0, -0.34, 0.24, 0.22) if bun else smooth(hair.TAIL_FROM_BEHIND)
+    figure.brush.fill(knot, lighter(figure.hair, 0.14), to=darker(figure.hair, 0.16))
+    figure.brush.shade(knot, darker(figure.hair, 0.4), dx=-0.05, dy=-0.04, alpha=0.5)
+    figure.brush.fill(ellipse(0, -0.16 if bun else -0.3, 0.13, 0.045), mix(figure.second, LIP, 0.6))
 
 
 # ------------------------------------------------------------------------------------------------- details

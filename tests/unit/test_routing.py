@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from core.errors import NoModel, NoSuchModel
-from core.routing import NOT_CONFIGURED, READY, ProviderStanding, Standing, choose, serving
+from core.routing import NOT_CONFIGURED, READY, ProviderStanding, Standing, choose, serving, why_not
 from core.values import Capabilities, ImageModel, ModelId
 
 PAUSED = ProviderStanding(standing=Standing.paused, why="its balance is empty")
@@ -214,3 +214,12 @@ def test_the_models_that_could_serve_are_listed_best_first():
     able = serving(MODELS, match=False, providers=FAL)
 
     assert [model.display_name for model in able] == ["Seedream", "FLUX"]
+
+
+def test_a_model_that_can_be_chosen_has_nothing_against_it():
+    assert why_not(SEEDREAM, match=False, providers=FAL) == ""
+
+
+def test_what_stands_against_a_model_is_a_sentence():
+    assert "has no key here" in why_not(KONTEXT, match=True, providers=FAL)
+    assert "cannot follow a reference image" in why_not(SEEDREAM, match=True, providers=FAL)
