@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import mimetypes
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -20,6 +19,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from core import generation, log
@@ -34,9 +34,10 @@ from core.errors import (
 )
 from core.events import Change, Subscription
 from core.generation import Asked, Outcome
-from core.guards import SameOrigin
+from core.guards import BodyLimit, SameOrigin
 from core.services import Services
 from core.storage import BUCKETS, PUBLIC_ASSETS
+from core.storage.links import FILES
 from core.values import (
     CharacterId,
     CharacterTraits,
@@ -69,6 +70,15 @@ _STATUS_OF_FAILURE = {
     "BAD_KEY": 503,
     "PROVIDER_BUSY": 503,
     "TIMED_OUT": 504,
+}
+# Written down, because what `mimetypes` knows depends on the machine, and .webp is missing on some.
+_MEDIA_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "avif": "image/avif",
+    "gif": "image/gif",
 }
 
 _log = log.get(__name__)
@@ -108,8 +118,8 @@ class PortraitBody(_Body):
     model_id: Annotated[UUID | None, Field(alias="apiModelId")] = None
     presets: PresetsBody = PresetsBody()
 
-    def as_request(self, idempotency_key: str | None) -> PortraitRequest:
-        """The request as the core knows it. Raises BadRequest."""
+    def as_request(self, idempotency_key: str | None, *, base: str) -> PortraitRequest:
+        """The request as the core knows it; `base` is the address our own links begin with. Raises BadRequest."""
         if (self.character_id is None) == (self.character is None):
             raise BadRequest("Send either characterId or characterData.", field="characterId")
         return PortraitRequest(
@@ -117,11 +127,18 @@ class PortraitBody(_Body):
             character=_traits(self.character) if self.character else None,
             own_words=self.own_words or "",
             presets=Presets(**self.presets.model_dump()),
-            reference=self.reference or None,
+            reference=_without_base(self.reference, base) or None,
             content_rating=self.content_rating,
             model_id=ModelId(self.model_id) if self.model_id else None,
             idempotency_key=idempotency_key,
         )
+
+
+def _without_base(reference: str | None, base: str) -> str | None:
+    """A link that was answered to this caller, back in the form it was signed in."""
+    if reference is None or not reference.startswith(f"{base}{FILES}"):
+        return reference
+    return reference.removeprefix(base)
 
 
 def _traits(body: CharacterBody) -> CharacterTraits:
@@ -145,6 +162,8 @@ def build(services: Services, gate: Gate) -> FastAPI:
     app.include_router(_health())
     app.add_exception_handler(StudioError, _refused)  # pyright: ignore[reportArgumentType]
     app.add_exception_handler(RequestValidationError, _misshapen)  # pyright: ignore[reportArgumentType]
+    app.add_exception_handler(HTTPException, _unserved)  # pyright: ignore[reportArgumentType]
+    app.add_middleware(BodyLimit)
     app.add_middleware(SameOrigin, settings=services.settings)
     if services.settings.origins:
         app.add_middleware(
@@ -189,13 +208,14 @@ def _functions() -> APIRouter:
         prefer: Annotated[str, Header()] = "",
     ) -> Response:
         """Ask for a portrait and wait for it, at most 120 s; `Prefer: respond-async` does not wait."""
-        wanted = body.as_request(idempotency_key)
+        wanted = body.as_request(idempotency_key, base=_base(request))
         with services.events.subscribe(person) as changes:
             asked = await run_in_threadpool(generation.request, wanted, person, services)
             if "respond-async" in prefer:
-                return _accepted(asked)
+                now = await run_in_threadpool(generation.outcome, asked.job_id, person, services)
+                return _accepted(asked, now)
             outcome = await _settled(asked, changes, person, services)
-        return _answer(outcome, asked, request) if outcome.is_settled else _accepted(asked)
+        return _answer(outcome, asked, request) if outcome.is_settled else _accepted(asked, outcome)
 
     @router.get("/jobs/{job_id}")
     def job(job_id: UUID, request: Request, services: Serving, person: Asking) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
@@ -230,8 +250,10 @@ def _may_settle(change: Change, job_id: JobId) -> bool:
     return change.status in {"completed", "failed", "cancelled"} or change.stage == JobStage.outcome_unknown
 
 
-def _accepted(asked: Asked) -> Response:
-    body = {"success": True, "jobId": str(asked.job_id), "status": "queued", "warnings": list(asked.warnings)}
+def _accepted(asked: Asked, now: Outcome) -> Response:
+    """202: where the job stands; one that an earlier call asked for may have ended meanwhile."""
+    status = now.job.status
+    body = {"success": True, "jobId": str(asked.job_id), "status": status, "warnings": list(asked.warnings)}
     return JSONResponse(body, 202, headers={"Location": f"/functions/v1/jobs/{asked.job_id}"})
 
 
@@ -277,10 +299,11 @@ def _described(outcome: Outcome, request: Request) -> dict[str, Any]:
 
 def _absolute(link: str, request: Request) -> str:
     """A link another origin can use: PUBLIC_URL, else the address the caller used."""
-    if not link:
-        return ""
-    base = request.app.state.services.settings.public_url or str(request.base_url)
-    return base.rstrip("/") + link
+    return _base(request) + link if link else ""
+
+
+def _base(request: Request) -> str:
+    return (request.app.state.services.settings.public_url or str(request.base_url)).rstrip("/")
 
 
 # -- files ----------------------------------------------------------------------------------------------------------
@@ -312,8 +335,7 @@ def _files() -> APIRouter:
 
 
 def _media_type(path: str) -> str:
-    kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-    return kind if kind.startswith("image/") and kind != "image/svg+xml" else "application/octet-stream"
+    return _MEDIA_TYPES.get(path.rpartition(".")[2].lower(), "application/octet-stream")
 
 
 def _file_headers(path: str, *, download: bool) -> dict[str, str]:
@@ -427,6 +449,17 @@ async def _refused(_request: Request, error: StudioError) -> Response:
     body: dict[str, object] = {"success": False, "error": error.sentence, "code": error.reason}
     field = getattr(error, "field", None)
     return JSONResponse(body | ({"field": field} if field else {}), error.status)
+
+
+async def _unserved(_request: Request, error: HTTPException) -> Response:
+    """What no route took or could read, in the form of every other refusal."""
+    sentence, code = {
+        400: ("The body cannot be read. Send one JSON object.", "BAD_REQUEST"),
+        404: ("There is nothing at this address.", "NOT_FOUND"),
+        405: ("This address takes another method.", "METHOD_NOT_ALLOWED"),
+    }.get(error.status_code, ("This request cannot be served.", "REFUSED"))
+    body = {"success": False, "error": sentence, "code": code}
+    return JSONResponse(body, error.status_code, headers=error.headers)
 
 
 async def _misshapen(_request: Request, error: RequestValidationError) -> Response:

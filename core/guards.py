@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import SetupFailed
 from core.settings import Settings
 
 _JSON_ONLY = "/functions/"
+LONGEST_BODY = 1024 * 1024  # bytes: a character with every field full is a tenth of it
 
 
 class SameOrigin:
@@ -45,6 +46,7 @@ class SameOrigin:
             )
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
+        """Status, code and sentence where the request is not let in."""
         headers = Headers(scope=scope)
         host = headers.get("host", "").lower()
         if self._checks_host and not self._is_ours(host):
@@ -61,7 +63,7 @@ class SameOrigin:
         return host in self._hosts or name in self._hosts or name == "localhost" or _is_loopback(name)
 
     def _is_allowed(self, origin: str, host: str) -> bool:
-        return urlsplit(origin).netloc.lower() == host or origin.rstrip("/") in self._origins
+        return (_netloc(origin) == host and host != "") or origin.rstrip("/") in self._origins
 
     def _is_json(self, scope: Scope, headers: Headers) -> bool:
         if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(_JSON_ONLY):
@@ -69,9 +71,57 @@ class SameOrigin:
         return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
+class BodyLimit:
+    """Reads the body of a call under /functions before it is served, and refuses one that is too long. Plain ASGI."""
+
+    def __init__(self, app: ASGIApp, *, longest: int = LONGEST_BODY) -> None:
+        self._app = app
+        self._longest = longest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or answer 413."""
+        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(_JSON_ONLY):
+            await self._app(scope, receive, send)
+            return
+        read = await self._read(receive)
+        if read is None:
+            body = {"success": False, "error": "The body is too large. Send less.", "code": "TOO_LARGE"}
+            await JSONResponse(body, 413, headers={"Connection": "close"})(scope, receive, send)
+            return
+
+        async def once_more() -> Message:
+            return read.pop(0) if read else await receive()
+
+        await self._app(scope, once_more, send)
+
+    async def _read(self, receive: Receive) -> list[Message] | None:
+        """The messages that carry the body, None where it is too long."""
+        read: list[Message] = []
+        length = 0
+        while not read or read[-1].get("more_body", False):
+            message = await receive()
+            read.append(message)
+            length += len(message.get("body", b""))
+            if length > self._longest:
+                return None
+        return read
+
+
 def _name(host: str) -> str:
     """The host without its port: `[::1]:7860` is `::1`."""
-    return (urlsplit(f"//{host}").hostname or "").lower()
+    if "@" in host:  # a name in front of a host is no Host header of a browser
+        return ""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _is_loopback(name: str) -> bool:

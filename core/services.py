@@ -62,11 +62,12 @@ def set_up_database(dsn: str, settings: Settings, say: Callable[[str], None]) ->
         dsn,
         supabase_url=settings.supabase_url,
         say=say,
-        after=lambda conn: _insert_what_ships(conn, local_person=settings.embedded),
+        after=lambda conn: insert_what_ships(conn, local_person=settings.embedded),
     )
 
 
-def _insert_what_ships(conn: Connection, *, local_person: bool) -> None:
+def insert_what_ships(conn: Connection, *, local_person: bool) -> None:
+    """The catalogue's models and prices where they are missing, and the local person's row."""
     for model in catalog.load().models:
         models.insert_missing_provider(conn, model.provider, model.provider.capitalize())
         models.insert_missing_model(
@@ -105,12 +106,15 @@ def open_services(settings: Settings) -> Generator[Services]:
         events = Events(db.connect, shares=settings.shares_with_team)
         events.start()
         stack.callback(events.close)
+        providers = configured_providers(settings)
+        for provider in providers.values():
+            stack.callback(provider.close)
         yield Services(
             settings=settings,
             db=db,
             storage=FolderStorage(settings.home / "objects"),
             links=Links(read_or_make_secret(settings)),
-            providers=configured_providers(settings),
+            providers=providers,
             downloads=Downloads(),
             catalog=catalog.load(),
             events=events,

@@ -25,7 +25,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
 
     studio_home: Path = Field(
-        default=Path(".studio"), description="Folder of the embedded database, the stored images and the file secret."
+        default=Path(".studio"),
+        description="Folder of the embedded database, the stored images and the file secret.",
     )
     studio_host: str = Field(default="127.0.0.1", description="Address the studio listens on.")
     studio_port: int = Field(default=7860, ge=0, le=65535, description="Port of the studio.")
@@ -34,11 +35,14 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, description="Postgres 15 or newer, direct or session-mode; empty: the embedded one."
     )
-    supabase_url: str | None = Field(default=None, description="Address of the Supabase project; empty: none.")
+    supabase_url: str | None = Field(
+        default=None, description="Address of the Supabase project; empty: none."
+    )
 
     fal_key: SecretStr | None = Field(default=None, description="Key of fal.ai; empty: fal is off.")
     fal_base_url: str | None = Field(
-        default=None, description="Replaces every host of fal (the emulator); downloads then allow loopback there."
+        default=None,
+        description="Replaces every host of fal (the emulator); downloads then allow loopback there.",
     )
     fal_limit: int = Field(default=10, ge=1, description="Requests at fal at once, all workers together.")
 
@@ -52,11 +56,13 @@ class Settings(BaseSettings):
     )
     allow_nsfw: bool = Field(default=False, description="Whether this deployment makes pictures rated nsfw.")
     team_sharing: bool | None = Field(
-        default=None, description="Everybody with a role shares all characters; empty: yes on the embedded database."
+        default=None,
+        description="Everybody with a role shares all characters; empty: yes on the embedded database.",
     )
 
     worker: WorkerMode = Field(
-        default=WorkerMode.embedded, description="embedded: the studio makes pictures itself; external: workers do."
+        default=WorkerMode.embedded,
+        description="embedded: the studio makes pictures itself; external: workers do.",
     )
     worker_threads: int = Field(default=32, ge=2, description="Pictures one worker carries at once.")
     heartbeat_seconds: float = Field(
@@ -65,17 +71,27 @@ class Settings(BaseSettings):
     stuck_after: float = Field(
         default=600.0, ge=0.2, description="Seconds without a heartbeat until a job counts as stuck."
     )
-    recovery_every: float = Field(default=60.0, ge=0.2, description="Seconds between two looks for stuck jobs.")
+    recovery_every: float = Field(
+        default=60.0, ge=0.2, description="Seconds between two looks for stuck jobs."
+    )
     autosave_delay: float = Field(
-        default=60.0, ge=0, description="Seconds the platform's own save gets before ours steps in for its jobs."
+        default=60.0,
+        ge=0,
+        description="Seconds the platform's own save gets before ours steps in for its jobs.",
     )
     give_up_after: float = Field(
-        default=1800.0, ge=1, description="Seconds a provider may take for one picture before it is asked to stop."
+        default=1800.0,
+        ge=1,
+        description="Seconds a provider may take for one picture before it is asked to stop.",
     )
-    poll_every: float = Field(default=1.0, ge=0.02, description="Seconds between two questions to a provider.")
+    poll_every: float = Field(
+        default=1.0, ge=0.02, description="Seconds between two questions to a provider."
+    )
     max_waiting: int = Field(default=500, ge=1, description="Pictures one person may have waiting.")
 
-    allowed_origins: str = Field(default="", description="Origins that may call the HTTP interface, with commas.")
+    allowed_origins: str = Field(
+        default="", description="Origins that may call the HTTP interface, with commas."
+    )
     allow_no_sign_in: bool = Field(
         default=False,
         description="yes: listen beyond loopback without any sign-in. Everybody who reaches it may spend.",

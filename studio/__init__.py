@@ -6,6 +6,9 @@ import os
 
 # read once, while gradio is being imported; anything but exactly "False" leaves the reports on
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+# else Gradio builds a pandas table of up to 10,000 past events after every single one, monitoring off or not
+os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**12)
+os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 

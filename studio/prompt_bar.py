@@ -34,7 +34,7 @@ def build() -> PromptBar:
         with gr.Column(elem_id="words"):
             words = gr.Textbox(
                 label="Own words",
-                placeholder="Own words, such as: reading by the window",
+                placeholder="Add your own words, if any",
                 lines=1,
                 max_lines=4,
                 max_length=LONGEST_OWN_WORDS,

@@ -22,7 +22,7 @@ from core.downloads import Downloads
 from core.events import Events
 from core.providers.fal import Fal
 from core.providers.sketch import Sketch
-from core.services import Services, set_up_database
+from core.services import Services, insert_what_ships
 from core.settings import Settings
 from core.storage.folder import FolderStorage
 from core.storage.links import Links, read_or_make_secret
@@ -75,7 +75,6 @@ def build(no_settings_around, dsn, tmp_path, fal) -> Iterator[Build]:
         def make(*, providers: tuple[str, ...] = ("sketch", "fal"), fal_url: str = fal.url, **values: object) -> Services:
             named = {"studio_home": tmp_path, "team_sharing": False}
             settings = Settings(_env_file=None, **(FAST | named | values))
-            set_up_database(dsn, settings, lambda _line: None)
             return stack.enter_context(_opened(dsn, settings, providers, fal_url))
 
         yield make
@@ -83,24 +82,23 @@ def build(no_settings_around, dsn, tmp_path, fal) -> Iterator[Build]:
 
 @contextlib.contextmanager
 def _opened(dsn: str, settings: Settings, providers: tuple[str, ...], fal_url: str) -> Iterator[Services]:
-    makers = {"sketch": lambda: Sketch(settings.sketch_seconds), "fal": lambda: Fal(KEY, base_url=fal_url)}
     db = Database.open(dsn, max_size=settings.worker_threads + 8, share_with_team=settings.shares_with_team)
     events = Events(db.connect, shares=settings.shares_with_team)
     events.start()
-    try:
+    with contextlib.closing(Fal(KEY, base_url=fal_url)) as fal, contextlib.closing(db), contextlib.closing(events):
+        with db.as_service() as conn:
+            insert_what_ships(conn, local_person=True)
+        known = {"sketch": Sketch(settings.sketch_seconds), "fal": fal}
         yield Services(
             settings=settings,
             db=db,
             storage=FolderStorage(settings.home / "objects"),
             links=Links(read_or_make_secret(settings)),
-            providers={name: makers[name]() for name in providers},
+            providers={name: known[name] for name in providers},
             downloads=Downloads(),
             catalog=catalog.load(),
             events=events,
         )
-    finally:
-        events.close()
-        db.close()
 
 
 @pytest.fixture

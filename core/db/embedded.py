@@ -30,6 +30,7 @@ from typing import IO, NoReturn
 from urllib.parse import quote
 
 import psutil
+import psycopg
 import structlog
 
 from core.errors import SetupFailed
@@ -43,7 +44,8 @@ _START_WITHIN = 120  # seconds for a start, recovery after a crash included
 _STOP_WITHIN = 30
 _LOOK_EVERY = 0.5
 _LARGEST_LOG = 10_000_000  # bytes
-_PASSING = ("still in use", "already exists")  # an old postmaster's processes have not gone yet
+# An old postmaster's processes have not gone yet, or somebody else's start is not through.
+_PASSING = ("still in use", "already exists", "did not become ready")
 _BUILTIN_LOCALE_SINCE = 17
 
 # A failed statement's text and details hold what people wrote; neither belongs in a file.
@@ -95,7 +97,7 @@ class EmbeddedPostgres:
     @property
     def dsn(self) -> str:
         """Connection address of the database `postgres` for its superuser; the same after every restart."""
-        return f"postgresql://postgres@/postgres?host={quote(str(self._cluster.data), safe='')}&port={_PORT}"
+        return self._cluster.dsn
 
     def stop(self) -> None:
         """Leave; stops the server where nobody else uses it. Twice is harmless, a forked child does nothing.
@@ -119,7 +121,8 @@ class EmbeddedPostgres:
     def heal(self) -> bool:
         """Start the server again if it died (kill -9, out of memory); True where that was needed.
 
-        Committed rows are there again on return. Raises SetupFailed.
+        Committed rows are there again on return. Right after the kill the dying process can still be there: then
+        False, and the next look finds it gone. Raises SetupFailed.
         """
         if self._ticket is None or self._cluster.is_running():
             return False
@@ -173,6 +176,10 @@ class _Cluster:
         return self.home / "postgres"
 
     @property
+    def dsn(self) -> str:
+        return f"postgresql://postgres@/postgres?host={quote(str(self.data), safe='')}&port={_PORT}"
+
+    @property
     def runtime(self) -> Path:
         return self.home / "run"
 
@@ -211,13 +218,11 @@ class _Cluster:
             self._make_data()
         self._refuse_version()
         deadline = time.monotonic() + _START_WITHIN
-        while not self.is_running():
-            self._forget_stranger()
-            said = self._try_start()
+        while not (self.is_running() and self._answers()):
+            said = "it did not become ready in time" if self.is_running() else self._try_start()
             if said is not None and not _may_pass(said, deadline):
                 raise _failure("start the database", said, self.log)
-            time.sleep(0 if said is None else 0.2)
-        self._await_ready(deadline)
+            time.sleep(0 if said is None else 0.1)
 
     def take_down(self) -> None:
         if not self.is_running():
@@ -255,6 +260,7 @@ class _Cluster:
 
     def _try_start(self) -> str | None:
         """One start; None where it worked, else what Postgres said."""
+        self._forget_stranger()
         self._turn_log()
         heard = self.log.stat().st_size if self.log.exists() else 0
         answer = self._run(
@@ -274,14 +280,13 @@ class _Cluster:
             words += ["-c", f"{name}={value}"]
         return shlex.join(words)
 
-    def _await_ready(self, deadline: float) -> None:
-        """A server that somebody else started may still be recovering."""
-        while time.monotonic() < deadline:
-            lines = (self.data / "postmaster.pid").read_text().split()
-            if lines and lines[-1] == "ready":
-                return
-            time.sleep(0.05)
-        raise _failure("start the database", "it did not become ready in time", self.log)
+    def _answers(self) -> bool:
+        """True where it takes questions: one that was just killed still has its process, its socket too."""
+        try:
+            psycopg.connect(self.dsn, connect_timeout=5).close()
+        except psycopg.OperationalError as exc:
+            return "too many clients" in str(exc)
+        return True
 
     def _make_data(self) -> None:
         """Make the data folder whole or not at all: initdb writes PG_VERSION long before it is done."""

@@ -50,3 +50,7 @@ class Provider(Protocol):
     def cancel(self, ticket: Ticket) -> CancelAnswer:
         """Ask the provider to stop. Raises ProviderUnreachable."""
         ...
+
+    def close(self) -> None:
+        """Let go of connections and of what is held in memory."""
+        ...

@@ -141,6 +141,11 @@ class Sketch:
                 self._cancelled.popitem(last=False)
         return CancelAnswer.stopped
 
+    def close(self) -> None:
+        """Forget the drawings in progress; each can be drawn again from its receipt."""
+        with self._guard:
+            self._works.clear()
+
     def _work(self, request_id: str, recipe: _Recipe) -> _Work:
         with self._guard:
             if request_id in self._cancelled:

@@ -24,6 +24,7 @@
     person: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8Zm-7.5 8.5c.6-4 3.6-6 7.5-6s6.900 2 7.500 6",
     picture: "M4 5h16v14H4zm0 11 4.500-4.500 4 4 3-3L20 16M15.500 9.300v.1",
     redo: "M19 5v5h-5M18.600 10A7.500 7.500 0 1 0 19.300 14",
+    ring: "M12 19.500a7.500 7.500 0 1 0 0-15 7.500 7.500 0 0 0 0 15Z",
     search: "M10.800 17.500a6.700 6.700 0 1 0 0-13.400 6.700 6.700 0 0 0 0 13.400Zm4.900-1.800L20 20",
     spark: "M12 4c.7 4.700 2.600 6.900 8 8-5.400 1.100-7.300 3.300-8 8-.7-4.700-2.600-6.900-8-8 5.400-1.100 7.300-3.300 8-8Z",
     star: "m12 4.200 2.400 5 5.400.7-4 3.800 1 5.400-4.800-2.600-4.800 2.600 1-5.400-4-3.800 5.400-.7 2.400-5Z",
@@ -248,6 +249,7 @@
     if (sameOne && !record.forced && (record.version <= desk.version || isDirty() || saving())) return inOrder(desk.typed);
     if (record.forced) dropDraft(record.id);
     take(record);
+    if (!sameOne) giveWordsBack();
     if (!record.forced) giveDraftBack(record);
     announce("shown", desk);
     announce("values", desk.typed);
@@ -264,10 +266,28 @@
     announce("saved", answer);
   }
 
-  function adoptVersion(version, theirs) {
-    desk.version = version;
-    Object.assign(desk.saved, theirs);
+  /** Go on from the version somebody else saved, with `mine` typed over it; their other fields are taken. */
+  function typeOver(version, theirs, mine) {
+    const since = changes(); // typed while the dialog was open
+    Object.assign(desk, { version, saved: { ...theirs }, typed: { ...theirs, ...mine, ...since } });
     keepDraft();
+    announce("reopen", { id: desk.id, forced: false }); // the fields show what is typed here
+  }
+
+  /* Own words are no part of the character, so no row keeps them: this tab does. Gradio reloads the page by
+     itself when the server was away for a moment. */
+  const wordsBox = () => document.querySelector("#f_own_words :is(input, textarea)");
+  const wordsKey = () => `studio:words:${desk.id}`;
+
+  function keepWords() {
+    if (desk.id !== null) sessionStorage.setItem(wordsKey(), wordsBox().value);
+  }
+
+  function giveWordsBack() {
+    const box = wordsBox();
+    if (!box || desk.id === null) return;
+    box.value = sessionStorage.getItem(wordsKey()) ?? "";
+    box.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
   let worn = {};
@@ -300,6 +320,7 @@
   // Gradio's Textbox tells of key presses only: not of Delete, pasting, dictation or a spell checker's mending
   document.addEventListener("input", (event) => {
     const field = event.target.closest?.("[id^=f_]")?.id.slice(2);
+    if (field === "own_words") keepWords();
     if (desk.fields.includes(field) && !event.target.matches("[type=radio], .tc-input")) edited({ [field]: event.target.value });
   });
 
@@ -357,7 +378,7 @@
 
   window.studio = {
     h, icon, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, walkWithArrows,
-    desk, changes, isDirty, edited, fill, savedAs, adoptVersion, flush, loadTheirs, open, same, put, putOn,
+    desk, changes, isDirty, edited, fill, savedAs, typeOver, flush, loadTheirs, open, same, put, putOn,
     toggleTheme, isDark, setView, badge: null,
   };
 

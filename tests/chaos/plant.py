@@ -23,7 +23,9 @@ from core.values import Character, JobId, Person, PersonId, PortraitRequest, Rol
 from tests.emulator import KEY, EmulatorProcess
 
 ROOT = Path(__file__).parents[2]
-DESCRIPTION = "A cartographer of imaginary islands who insists that every one of them has good coffee and a bus."
+DESCRIPTION = (
+    "A cartographer of imaginary islands who insists that every one of them has good coffee and a bus."
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -200,7 +200,7 @@ def test_after_kill_9_of_the_postmaster_it_heals_without_losing_a_row(home):
     write_row(server.dsn)
     os.kill(the_postmaster(home), signal.SIGKILL)
 
-    healed, needless = server.heal(), server.heal()
+    healed, needless = soon(server.heal), server.heal()
 
     assert (healed, needless) == (True, False)
     assert rows(server.dsn) == 1
@@ -265,7 +265,7 @@ def test_a_dead_servers_process_that_still_runs_is_waited_for(home):
         left = psutil.Process(conn.info.backend_pid)
         left.suspend()  # cannot notice that its server dies
         os.kill(the_postmaster(home), signal.SIGKILL)
-        healing = threading.Thread(target=server.heal)
+        healing = threading.Thread(target=soon, args=(server.heal,))
         healing.start()
         healing.join(1.5)
         waited = healing.is_alive()

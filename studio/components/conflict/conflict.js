@@ -18,7 +18,7 @@ function row([field, mine], theirs) {
 }
 
 function keepMine(answer) {
-  studio.adoptVersion(answer.version, answer.theirs);
+  studio.typeOver(answer.version, answer.theirs, answer.mine);
   close();
   studio.announce("keep-mine");
 }

@@ -223,7 +223,7 @@ function renderEmpty() {
   if (empty.hidden) return;
   const start = h("button", { type: "button", class: "ps-button ps-primary", onclick: () => studio.announce("create") }, icon("add"), "New character");
   const typed = desk.typed;
-  const step = (done, words) => h("li", { class: done ? "pg-done" : null }, icon(done ? "check" : "add"), words);
+  const step = (done, words) => h("li", { class: done ? "pg-done" : null }, icon(done ? "check" : "ring"), words);
   const steps = h("ol", { class: "pg-steps" }, step((typed.name ?? "").trim(), "Give the character a name"), step([...(typed.description ?? "").trim()].length >= 50, "Describe it in at least 50 characters"), step(false, "Choose a pose and press Generate"));
   empty.replaceChildren(h("span", { class: "pg-art", "aria-hidden": "true" }, icon(nobody ? "person" : "picture")),
     h("h2", {}, nobody ? "Start with a character" : "No portraits yet"),

@@ -4,11 +4,12 @@ const studio = window.studio;
 const face = element.querySelector(".sb");
 const word = element.querySelector(".sb-word");
 const WORDS = { saved: "Saved", saving: "Saving\u2026", unsaved: "Unsaved", failed: "Could not save" };
-const PATIENCE = 12000; // ms without an answer: the server is away; typed words are kept in this browser
+const PATIENCE = 8000; // ms without an answer: the server is away; typed words are kept in this browser
 let state = "saved";
 let timer = null;
 let watchdog = null;
 let sent = null; // the question that is on its way
+const asked = new Map(); // number → question: an answer may come after we gave up waiting
 let waiting = []; // those who wait for a flush
 let pause = 4000;
 
@@ -34,17 +35,21 @@ function go() {
     return settle(true);
   }
   sent = { id: studio.desk.id, version: studio.desk.version, changes: structuredClone(changes), number: studio.uuid() };
+  asked.set(sent.number, sent);
   show("saving");
   watchdog = setTimeout(() => answered({ state: "failed", number: sent.number, sentence: "The studio does not answer. What you typed is kept in this browser; we try again." }), PATIENCE);
   trigger("save", sent);
 }
 
 function answered(answer) {
-  if (!sent || answer.number !== sent.number) return; // an answer we gave up waiting for: the row tells
+  const question = asked.get(answer.number);
+  if (!question) return;
+  if (question !== sent) return late(answer, question);
   clearTimeout(watchdog);
-  const question = sent;
   sent = null;
+  if (answer.state !== "failed") asked.delete(answer.number);
   if (answer.state === "saved") return good({ ...answer, changes: question.changes });
+  if (answer.state === "conflict" && isOurs(answer, question)) return good({ ...answer, id: question.id, changes: question.changes });
   show("failed", answer.sentence);
   settle(false);
   if (answer.state === "conflict") return studio.announce("conflict", { ...answer, mine: question.changes });
@@ -53,11 +58,24 @@ function answered(answer) {
   pause = Math.min(pause * 2, 60000);
 }
 
+/** The answer to a question we had given up: what it saved is saved. */
+function late(answer, question) {
+  asked.delete(answer.number);
+  if (answer.state === "saved") good({ ...answer, changes: question.changes });
+}
+
+/** A conflict with our own earlier save, whose answer was lost on the way, is none. */
+function isOurs(answer, question) {
+  return Object.entries(question.changes).every(([field, value]) => studio.same(value, answer.theirs[field]));
+}
+
 function good(answer) {
   pause = 4000;
   studio.savedAs(answer);
   studio.announce("accepted");
   if (!studio.isDirty()) {
+    clearTimeout(timer);
+    timer = null;
     show("saved");
     return settle(true);
   }

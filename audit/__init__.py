@@ -1,0 +1,1 @@
+"""What the dashboard's pages share: services, filters, words, look, and the parts they draw."""

@@ -1,0 +1,112 @@
+"""What is looked at: kept in the address, shared by all pages, drawn in the side bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import streamlit as st
+
+from audit import words
+from core.audit.jobs import JobFilter, JobState, ModelName
+from core.values import ModelId
+
+# What stands here stands in the address too: a changed word is a broken bookmark.
+PERIODS = {
+    "1 hour": timedelta(hours=1),
+    "24 hours": timedelta(days=1),
+    "7 days": timedelta(days=7),
+    "30 days": timedelta(days=30),
+    "All time": None,
+}
+USUAL_PERIOD = "7 days"
+_STATES = {said: state for state, said in words.STATES.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The filters as they stand. `period` in the words of the page; `live` where the page reads again by itself."""
+
+    jobs: JobFilter
+    period: str
+    live: bool
+
+    @property
+    def narrows(self) -> bool:
+        """True where more than the usual period is asked for: then an empty list may be the filters' doing."""
+        usual = JobFilter(since=self.jobs.since)
+        return self.jobs != usual
+
+
+def draw(models: Sequence[ModelName]) -> Chosen:
+    """The filters in the side bar; each follows the address, and the address follows it."""
+    labels = model_labels(models)
+    with st.sidebar:
+        text = st.text_input(
+            "Find",
+            key="q",
+            bind="query-params",
+            placeholder="Job id or error code",
+            icon=":material/search:",
+            help="The beginning of a job's id (4 digits or more), or a part of an error code, such as POLICY.",
+        )
+        states = st.pills(
+            "Status", list(_STATES), selection_mode="multi", key="status", bind="query-params", width="stretch"
+        )
+        period = st.selectbox(
+            "Asked within", list(PERIODS), index=list(PERIODS).index(USUAL_PERIOD), key="period", bind="query-params"
+        )
+        provider = st.selectbox(
+            "Provider",
+            sorted({one.provider for one in models}),
+            index=None,
+            placeholder="Every provider",
+            key="provider",
+            bind="query-params",
+        )
+        model = st.selectbox(
+            "Model",
+            [label for label, one in labels.items() if provider in (None, one.provider)],
+            index=None,
+            placeholder="Every model",
+            key="model",
+            bind="query-params",
+        )
+        live = st.toggle(
+            "Live", value=True, key="live", bind="query-params", help="Reads again every 5 seconds. Switch it off to stand still."
+        )
+    span = PERIODS[period or USUAL_PERIOD]
+    wanted = JobFilter(
+        states=tuple(_STATES[said] for said in states),
+        provider=provider,
+        model_id=ModelId(labels[model].id) if model else None,
+        since=datetime.now(UTC) - span if span else None,
+        text=text or "",
+    )
+    return Chosen(jobs=wanted, period=period or USUAL_PERIOD, live=live)
+
+
+def model_labels(models: Sequence[ModelName]) -> dict[str, ModelName]:
+    """The models by what they are called here: the key is added where two share a name."""
+    names = [one.display_name for one in models]
+    return {
+        one.display_name if names.count(one.display_name) == 1 else f"{one.display_name} ({one.provider}, {one.model_key})": one
+        for one in models
+    }
+
+
+def show_only(state: JobState) -> None:
+    """Look at one state, of any age; for a button's `on_click`."""
+    st.session_state["status"] = [words.STATES[state]]
+    look_at_all_time()
+
+
+def look_at_all_time() -> None:
+    """Lift the period; for a button's `on_click`."""
+    st.session_state["period"] = "All time"
+
+
+def lift() -> None:
+    """Lift every filter; for a button's `on_click`."""
+    st.session_state.update(q="", status=[], provider=None, model=None, period="All time")

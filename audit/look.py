@@ -1,0 +1,45 @@
+"""The studio's look on these pages: its tokens, read from its own sheet, and the parts Streamlit has no element for.
+
+Whatever a person or another program wrote goes through `say` before it becomes part of a page.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import cache
+from pathlib import Path
+
+import streamlit as st
+
+SHEET = Path(__file__).parent / "look.css"
+STUDIO = Path(__file__).parents[1] / "studio" / "assets" / "studio.css"
+_BLOCK = re.compile(r"^(?::root|body\.dark) \{(.*?)^\}", re.DOTALL | re.MULTILINE)
+_TOKEN = re.compile(r"(--ps-[a-z-]+): (#[0-9a-f]{3,8}|rgb\([^)]*\));")
+
+
+def dress() -> None:
+    """Bring the look onto a page; once a run."""
+    st.html(f"<style>{_sheet()}</style>")
+
+
+def say(text: object) -> str:
+    """`text` as it may stand inside HTML."""
+    return html.escape(str(text), quote=True)
+
+
+def badge(words: str, tone: str) -> str:
+    """A badge's HTML; `tone` is good, bad, warn, accent or calm."""
+    return f'<span class="au-badge" data-tone="{say(tone)}">{say(words)}</span>'
+
+
+def tokens() -> dict[str, tuple[str, str]]:
+    """The studio's colours by name, each in light and in dark."""
+    light, dark = (dict(_TOKEN.findall(block)) for block in _BLOCK.findall(STUDIO.read_text("utf-8"))[:2])
+    return {name: (value, dark.get(name, value)) for name, value in light.items()}
+
+
+@cache
+def _sheet() -> str:
+    colours = "".join(f"{name}:light-dark({light},{dark});" for name, (light, dark) in tokens().items())
+    return f":root{{{colours}}}\n{SHEET.read_text('utf-8')}"

@@ -1,0 +1,129 @@
+"""The product's words and numbers as people read them; the studio says the same (core/portraits.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+
+from core.audit.jobs import Counted, JobState
+from core.recovery import Action
+from core.values import JobStage
+
+STATES: Mapping[JobState, str] = {
+    JobState.queued: "Queued",
+    JobState.processing: "Processing",
+    JobState.outcome_unknown: "Outcome unknown",
+    JobState.completed: "Completed",
+    JobState.failed: "Failed",
+    JobState.cancelled: "Cancelled",
+}
+TONES: Mapping[JobState, str] = {
+    JobState.queued: "calm",
+    JobState.processing: "accent",
+    JobState.outcome_unknown: "warn",
+    JobState.completed: "good",
+    JobState.failed: "bad",
+    JobState.cancelled: "calm",
+}
+STAGES: Mapping[str, str] = {
+    JobStage.waiting: "Waiting",
+    JobStage.sending: "Sending",
+    JobStage.provider_queue: "In the provider's queue",
+    JobStage.drawing: "Drawing",
+    JobStage.fetching: "Fetching",
+    JobStage.saving: "Saving",
+    JobStage.saved: "Saved",
+    JobStage.cancelling: "Cancelling",
+    JobStage.outcome_unknown: "Outcome unknown",
+}
+OUTCOMES: Mapping[str | None, str] = {
+    None: "open: its picture may still come",
+    "not_accepted": "not accepted: nothing is owed",
+    "finished": "finished",
+    "refused": "refused by the provider",
+    "cancelled": "stopped in time",
+    "expired": "expired: paid, and its picture is gone",
+    "given_up": "given up by a person",
+}
+KINDS: Mapping[str, str] = {
+    "estimated": "Estimated at the click",
+    "computed": "Computed at the end",
+    "billed": "Billed by the provider",
+    "refund": "Refunded",
+}
+ACTIONS: Mapping[Action, str] = {
+    Action.complete: "complete it and save its picture",
+    Action.ask: "ask the provider about its receipt",
+    Action.requeue: "put it back into the queue",
+    Action.give_up: "give it up",
+    Action.unknown: "mark it as outcome unknown, and send nothing again",
+    Action.person: "nothing by itself: a person decides",
+    Action.save: "save its picture",
+    Action.rescue: "ask the provider about its paid picture",
+}
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def money(amount: Decimal | None) -> str:
+    """Dollars with as many digits as they have, two at least; None is said to be unknown, never shown as zero."""
+    if amount is None:
+        return "unknown"
+    text = f"{amount:.6f}".rstrip("0")
+    whole, _, cents = text.partition(".")
+    return f"${whole}.{cents.ljust(2, '0')}"
+
+
+def count(counted: Counted) -> str:
+    """A bounded count: 12, or 10,000+ where there are more than were counted."""
+    return f"{counted.number:,}{'+' if counted.more else ''}"
+
+
+def lasted(seconds: float) -> str:
+    """A length of time: 0.8 s, 12 s, 3 min, 5 h, 2 days."""
+    if seconds < 10:  # noqa: PLR2004 - below ten seconds the tenths matter
+        return f"{seconds:.1f} s"
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    if seconds < 2 * _DAY:
+        return f"{seconds / _HOUR:.0f} h"
+    return f"{seconds / _DAY:.0f} days"
+
+
+def size(number: int) -> str:
+    """Bytes as people read them: 412 kB, 1.3 MB."""
+    return f"{number / 1e6:.1f} MB" if number >= 1_000_000 else f"{max(number / 1e3, 0.1):.0f} kB"  # noqa: PLR2004
+
+
+def zone() -> tzinfo:
+    """The time zone of the person's browser; UTC where it says none we know."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def clock(at: datetime) -> str:
+    """A moment within a day: 14:03:05, in the person's time zone."""
+    return f"{at.astimezone(zone()):%H:%M:%S}"
+
+
+def day(at: datetime) -> str:
+    """A day: 20 Nov 2026, in the person's time zone."""
+    return f"{at.astimezone(zone()):%-d %b %Y}"
+
+
+def moment(at: datetime) -> str:
+    """A moment: 20 Nov 2026, 14:03:05, in the person's time zone."""
+    return f"{day(at)}, {clock(at)}"
+
+
+def short(ident: object) -> str:
+    """The first eight digits of an id, enough to find it again."""
+    return str(ident)[:8]

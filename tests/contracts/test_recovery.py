@@ -1,0 +1,223 @@
+"""Stuck jobs: why, in a sentence, and what sets each right (SPEC, (a) to (e))."""
+
+import contextlib
+from datetime import UTC, datetime
+
+import pytest
+
+from core import generation, queue, recovery, running
+from core.db import jobs
+from core.recovery import Action
+from core.values import JobStage, JobStatus
+from tests import builders
+
+
+@pytest.fixture
+def stale(build):
+    """Services for which a job without a heartbeat is stuck at once."""
+    return build(stuck_after=0.2)
+
+
+@pytest.fixture
+def character(services, ana):
+    return builders.a_character(ana, services)
+
+
+@pytest.fixture
+def flux(services, ana):
+    found = generation.models_for(ana, services)
+    return next(one.model for one in found if one.model.model_key == "fal-ai/flux/dev")
+
+
+@pytest.fixture
+def asked(services, ana, character, flux):
+    return generation.request(builders.a_request(character, model_id=flux.id), ana, services).job_id
+
+
+def orphan(services, job_id):
+    """No entry, no heartbeat: the job of a worker that died long ago."""
+    with services.db.as_service() as conn:
+        conn.execute("DELETE FROM studio_queue.pgqueuer WHERE dedupe_key = %s", [f"job:{job_id}"])
+        conn.execute(
+            "UPDATE jobs SET heartbeat_at = now() - interval '1 hour', created_at = now() - interval '1 hour',"
+            " started_at = now() - interval '1 hour' WHERE id = %s",
+            [job_id],
+        )
+
+
+@contextlib.contextmanager
+def dies_after(monkeypatch, name):
+    """The run ends right after one of its steps, as with SIGKILL."""
+
+    class Killed(BaseException):
+        pass
+
+    inner = getattr(running, name)
+
+    def wrapped(*args):
+        inner(*args)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, name, wrapped)
+        with pytest.raises(Killed):
+            yield
+
+
+def only_step(services, *, dry_run=False):
+    steps = recovery.recover(services, dry_run=dry_run)
+    assert len(steps) == 1, steps
+    return steps[0]
+
+
+def test_a_job_without_an_entry_that_was_never_sent_goes_back_to_the_queue(services, ana, asked, fal):
+    orphan(services, asked)
+
+    step = only_step(services)
+    builders.work(services)
+
+    assert step.action is Action.requeue
+    assert "never sent" in step.why
+    assert generation.outcome(asked, ana, services).portrait_id is not None
+    assert fal.counts()["submits"] == 1
+
+
+def test_a_dry_run_says_what_would_be_done_and_changes_nothing(services, asked):
+    orphan(services, asked)
+
+    steps = [only_step(services, dry_run=True) for _ in range(2)]
+
+    assert {step.action for step in steps} == {Action.requeue}
+    assert builders.entries(services) == []
+
+
+def test_a_receipt_is_asked_about_and_nothing_is_sent_again(services, ana, asked, fal, monkeypatch):
+    with dies_after(monkeypatch, "_keep_receipt"):
+        running.run(asked, services)
+    orphan(services, asked)
+
+    step = only_step(services)
+    builders.work(services)
+
+    assert step.action is Action.ask
+    assert generation.outcome(asked, ana, services).portrait_id is not None
+    assert fal.counts()["submits"] == 1
+
+
+def test_a_request_without_a_receipt_becomes_outcome_unknown_and_is_not_stuck_any_more(
+    services, ana, asked, fal, monkeypatch
+):
+    with dies_after(monkeypatch, "_submit"):
+        running.run(asked, services)
+    orphan(services, asked)
+
+    step = only_step(services)
+    later = recovery.recover(services)
+
+    job = generation.outcome(asked, ana, services).job
+    assert step.action is Action.unknown
+    assert (job.status, job.stage) == (JobStatus.processing, JobStage.outcome_unknown)
+    assert later == []
+    assert fal.counts()["submits"] == 1
+
+
+def test_a_platform_job_whose_picture_is_there_is_completed_and_saved(services, ana, character):
+    job_id = platform_job(services, ana, character)
+    path = f"{ana.id}/{job_id}_1760000000000.png"
+    services.storage.put("workspace-temp", path, a_picture(), "image/png")
+    with services.db.as_service() as conn:
+        conn.execute("ALTER TABLE workspace_assets DISABLE TRIGGER complete_job")
+        conn.execute(
+            "INSERT INTO workspace_assets (user_id, job_id, asset_type, temp_storage_path, mime_type)"
+            " VALUES (%s, %s, 'image', %s, 'image/png')",
+            [ana.id, job_id, f"workspace-temp/{path}"],
+        )
+        conn.execute("ALTER TABLE workspace_assets ENABLE TRIGGER complete_job")
+
+    step = only_step(services)
+    builders.work(services)
+
+    assert step.action is Action.complete
+    outcome = generation.outcome(job_id, ana, services)
+    assert outcome.job.status is JobStatus.completed
+    assert outcome.portrait_id is not None
+
+
+def test_a_platform_job_with_neither_result_nor_receipt_waits_for_a_person(services, ana, character):
+    job_id = platform_job(services, ana, character)
+
+    step = only_step(services)
+
+    assert step.action is Action.person
+    assert generation.outcome(job_id, ana, services).job.status is JobStatus.processing
+
+
+def test_a_job_with_a_heartbeat_is_left_alone(services, asked):
+    running._claim(asked, services)
+    with services.db.as_service() as conn:
+        queue.put_job(conn, asked, "fal")
+
+    assert recovery.recover(services) == []
+
+
+def test_a_completed_picture_that_never_reached_the_library_is_saved(services, ana, asked):
+    builders_done = running.run(asked, services)
+    with services.db.as_service() as conn:
+        conn.execute("DELETE FROM studio_queue.pgqueuer")
+
+    step = only_step(services)
+    builders.work(services)
+
+    assert builders_done is None
+    assert step.action is Action.save
+    assert generation.outcome(asked, ana, services).portrait_id is not None
+
+
+def test_a_failed_job_whose_paid_picture_comes_late_is_completed_and_saved(build, ana, character, flux, fal):
+    hasty = build(give_up_after=1.0)
+    fal.fault("outcome", "late_result")
+    fal.set(latency=1.6)
+    asked = generation.request(builders.a_request(character, model_id=flux.id), ana, hasty)
+    builders.work(hasty)
+    failed = generation.outcome(asked.job_id, ana, hasty).job
+
+    steps = []
+    while not steps or generation.outcome(asked.job_id, ana, hasty).job.status is JobStatus.failed:
+        steps += recovery.recover(hasty)
+        assert len(steps) < 300
+    builders.work(hasty)
+
+    assert (failed.status, failed.error_code) == (JobStatus.failed, "TIMED_OUT")
+    assert {step.action for step in steps} == {Action.rescue}
+    assert generation.outcome(asked.job_id, ana, hasty).portrait_id is not None
+    assert fal.counts()["submits"] == 1
+
+
+def test_a_run_whose_job_was_taken_over_changes_no_state(services, ana, asked):
+    first = running._claim(asked, services)
+    running._claim(asked, services)
+
+    with services.db.as_service() as conn:
+        ended = jobs.end(conn, first, JobStatus.failed, code="LATE", words="Too late.")
+
+    assert not ended
+    assert generation.outcome(asked, ana, services).job.status is JobStatus.processing
+
+
+def platform_job(services, person, character):
+    """A job of the platform that has been processing for an hour."""
+    return builders.one(
+        services.db,
+        """
+        INSERT INTO jobs (user_id, job_type, status, metadata, created_at, started_at)
+        VALUES (%s, 'fal_image', 'processing', jsonb_build_object('destination', 'character_portrait',
+                'character_id', %s::text), %s, %s) RETURNING id
+        """,
+        [person.id, str(character.id), *[datetime(2026, 11, 1, tzinfo=UTC)] * 2],
+    )
+
+
+def a_picture():
+    from tests.emulator.pictures import portrait
+
+    return portrait("late", 64, 64, "png")

@@ -1,0 +1,251 @@
+"""One run of one job against fal on the wire: what ends how, what it costs, what a cancellation does."""
+
+from decimal import Decimal
+
+import pytest
+
+from core import generation, portraits, running
+from core.errors import Conflict
+from core.values import JobStage, JobStatus
+from tests import builders
+
+FLUX = "fal-ai/flux/dev"
+
+
+@pytest.fixture
+def flux(services, ana):
+    found = generation.models_for(ana, services)
+    return next(one.model for one in found if one.model.model_key == FLUX)
+
+
+@pytest.fixture
+def character(services, ana):
+    return builders.a_character(ana, services)
+
+
+@pytest.fixture
+def ask(services, ana, character, flux):
+    def asked(**values):
+        wanted = builders.a_request(character, model_id=flux.id, **values)
+        return generation.request(wanted, ana, services).job_id
+
+    return asked
+
+
+def spend(services, job_id):
+    return builders.rows(
+        services.db,
+        "SELECT attempt, kind, amount_usd FROM studio.spend WHERE job_id = %s ORDER BY attempt",
+        [job_id],
+    )
+
+
+def submission(services, job_id):
+    return builders.rows(
+        services.db,
+        "SELECT attempt, outcome, receipt IS NOT NULL FROM studio.submissions WHERE job_id = %s ORDER BY attempt",
+        [job_id],
+    )
+
+
+def test_a_finished_picture_costs_what_the_providers_units_say(services, ana, ask, fal):
+    job_id = ask()
+
+    builders.work(services)
+
+    outcome = generation.outcome(job_id, ana, services)
+    assert (outcome.job.status, outcome.job.stage) == (JobStatus.completed, JobStage.saved)
+    assert spend(services, job_id) == [(1, "computed", Decimal("0.025000"))]
+    assert submission(services, job_id) == [(1, "finished", True)]
+    assert fal.counts()["leaked_keys"] == 0
+
+
+def test_a_busy_provider_is_asked_again_and_the_refused_attempt_costs_nothing(services, ana, ask, fal):
+    fal.fault("submit", "rate_limited", retry_after="0", count=2)
+    job_id = ask()
+
+    builders.work(services)
+
+    assert generation.outcome(job_id, ana, services).job.status is JobStatus.completed
+    assert submission(services, job_id) == [
+        (1, "not_accepted", False),
+        (2, "not_accepted", False),
+        (3, "finished", True),
+    ]
+    assert [row[2] for row in spend(services, job_id)] == [Decimal(0), Decimal(0), Decimal("0.025000")]
+    assert fal.counts()["accepted"] == 1
+
+
+def test_a_provider_that_stays_busy_fails_the_job_in_words_and_without_cost(services, ana, ask, fal):
+    fal.fault("submit", "rate_limited", retry_after="0", count=None)
+    job_id = ask()
+
+    builders.work(services)
+
+    job = generation.outcome(job_id, ana, services).job
+    assert (job.status, job.error_code) == (JobStatus.failed, "PROVIDER_BUSY")
+    assert {row[2] for row in spend(services, job_id)} == {Decimal(0)}
+    assert fal.counts()["accepted"] == 0
+
+
+def test_a_lost_answer_is_never_sent_again(services, ana, ask, fal):
+    fal.fault("submit", "reset_after")
+    job_id = ask()
+
+    builders.work(services)
+    with services.db.as_service() as conn:
+        from core import queue
+
+        queue.put_job(conn, job_id, "fal")
+    builders.work(services)
+
+    job = generation.outcome(job_id, ana, services).job
+    assert (job.status, job.stage, job.error_code) == (
+        JobStatus.processing, JobStage.outcome_unknown, "OUTCOME_UNKNOWN",
+    )  # fmt: skip
+    assert fal.counts()["submits"] == 1
+    assert spend(services, job_id) == [(1, "estimated", Decimal("0.026214"))]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "cost"),
+    [
+        (("outcome", "content_policy"), "CONTENT_REFUSED", None),
+        (("outcome", "black"), "CONTENT_REFUSED", "0.026214"),
+        (("outcome", "blank"), "IMAGE_BLANK", "0.026214"),
+        (("outcome", "no_images"), "NO_IMAGE", "0.026214"),
+        (("outcome", "media_expired"), "RESULT_LOST", "0.026214"),
+        (("outcome", "expired"), "RESULT_LOST", "0.026214"),
+        (("submit", "refused"), "INVALID_INPUT", "0"),
+        (("submit", "bad_key"), "BAD_KEY", "0"),
+        (("submit", "balance_empty"), "BALANCE_EMPTY", "0"),
+    ],
+)
+def test_each_failure_says_why_in_words_and_a_code_and_is_settled(services, ana, ask, fal, fault, code, cost):
+    fal.fault(*fault)
+    job_id = ask()
+
+    builders.work(services)
+
+    job = generation.outcome(job_id, ana, services).job
+    assert (job.status, job.error_code) == (JobStatus.failed, code)
+    assert job.error_message
+    assert job.error_message.endswith(".")
+    assert submission(services, job_id)[0][1] is not None
+    if cost is not None:
+        assert spend(services, job_id) == [(1, "computed", Decimal(cost))]
+    assert builders.rows(services.db, "SELECT 1 FROM workspace_assets WHERE job_id = %s", [job_id]) == []
+
+
+def test_an_empty_balance_pauses_the_provider_for_everybody_and_says_why(services, ana, ask, fal):
+    fal.fault("submit", "balance_empty")
+    ask()
+
+    builders.work(services)
+
+    flux = next(one for one in generation.models_for(ana, services) if one.model.model_key == FLUX)
+    assert not flux.available
+    assert "paused" in flux.why_not
+
+
+@pytest.mark.parametrize("kind", ["truncated", "html", "cut"])
+def test_bytes_spoiled_on_the_way_are_fetched_again(services, ana, ask, fal, kind):
+    fal.fault("media", kind)
+    job_id = ask()
+
+    builders.work(services)
+
+    assert generation.outcome(job_id, ana, services).job.status is JobStatus.completed
+    assert fal.counts()["downloads"] >= 2
+    assert fal.counts()["submits"] == 1
+
+
+def test_a_platform_that_queues_again_is_waited_for(services, ana, ask, fal):
+    fal.fault("outcome", "regress")
+    job_id = ask()
+
+    builders.work(services)
+
+    assert generation.outcome(job_id, ana, services).job.status is JobStatus.completed
+
+
+# -- cancelling -----------------------------------------------------------------------------------------------------
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_costs_nothing(services, ana, ask, fal):
+    job_id = ask()
+
+    status = generation.cancel(job_id, ana, services)
+    builders.work(services)
+
+    assert status is JobStatus.cancelled
+    assert spend(services, job_id) == [(1, "computed", Decimal(0))]
+    assert builders.entries(services) == []
+    assert fal.counts()["submits"] == 0
+
+
+def test_a_sent_job_shows_cancelling_until_its_provider_ends(
+    services, ana, ask, fal, live_worker, eventually
+):
+    fal.set(latency=30)
+    job_id = ask()
+    eventually(lambda: fal.counts()["accepted"] == 1)
+
+    status = generation.cancel(job_id, ana, services)
+    eventually(lambda: generation.outcome(job_id, ana, services).job.status is JobStatus.cancelled)
+
+    assert status is JobStatus.processing
+    assert fal.counts()["cancelled"] == 1
+    assert submission(services, job_id)[0][1] is not None
+
+
+def test_a_picture_that_came_although_it_was_cancelled_is_kept_and_is_not_primary(
+    services, ana, character, ask, fal, live_worker, eventually
+):
+    fal.fault("outcome", "late_result")
+    fal.set(latency=0.6)
+    job_id = ask()
+    eventually(lambda: fal.counts()["accepted"] == 1)
+
+    generation.cancel(job_id, ana, services)
+    eventually(lambda: generation.outcome(job_id, ana, services).portrait_id is not None)
+
+    tile = next(one for one in portraits.tiles(character.id, ana, services) if one.kind == "portrait")
+    assert not tile.primary
+    assert generation.outcome(job_id, ana, services).job.status is JobStatus.completed
+
+
+# -- again ----------------------------------------------------------------------------------------------------------
+
+
+def test_trying_again_is_a_new_job_that_names_the_old_one_and_a_double_click_is_one(services, ana, ask, fal):
+    fal.fault("outcome", "content_policy")
+    failed = ask()
+    builders.work(services)
+
+    again = generation.retry(failed, ana, services)
+    twice = generation.retry(failed, ana, services)
+    builders.work(services)
+
+    job = generation.outcome(again.job_id, ana, services).job
+    assert (job.status, job.retried_from) == (JobStatus.completed, failed)
+    assert (twice.job_id, twice.created) == (again.job_id, False)
+
+
+def test_a_job_that_has_not_failed_cannot_be_tried_again(services, ana, ask):
+    job_id = ask()
+
+    with pytest.raises(Conflict):
+        generation.retry(job_id, ana, services)
+
+
+def test_a_job_that_kills_its_worker_each_time_is_given_up_in_words(services, ana, ask, fal):
+    job_id = ask()
+    for _ in range(running.MOST_RUNS):
+        running._claim(job_id, services)
+
+    builders.work(services)
+
+    job = generation.outcome(job_id, ana, services).job
+    assert (job.status, job.error_code) == (JobStatus.failed, "STUCK")
+    assert fal.counts()["submits"] == 0

@@ -1,0 +1,277 @@
+"""What holds for the page as a whole: safety, connections, sizes, sign-in."""
+
+import json
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from core.values import Character
+from tests.screens.browser import Desk, visit
+from tests.screens.conftest import Site
+
+HOSTILE = (
+    "<img src=x onerror=window.caught=1>",
+    "${window.caught=2}",
+    "{{value}}{{constructor}}",
+    "<script>window.caught=3</script>",
+    "`${window.caught=4}`</textarea><svg onload=window.caught=5>",
+    "javascript:window.caught=6",
+)
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_what_people_write_is_shown_as_text_everywhere(words: str, site: Site, browser: Browser):
+    character = site.character(
+        name=words[:50],
+        description=f"{words} {'and more words of that kind ' * 3}",
+        appearance_tags=[words[:40]],
+        role=words,
+    )
+    with visit(browser, site.address(character)) as desk:
+        desk.settle()
+        desk.own_words.fill(words)
+        desk.page.get_by_test_id("character-picker").click()
+
+        expect(desk.page.locator(".cp-entry b").first).to_have_text(words[:50])
+        expect(desk.tags("Physical tags")).to_have_text([words[:40]])
+        expect(desk.page.get_by_label("Role")).to_have_value(words)
+        expect(desk.page.locator(".fp-line")).to_contain_text(words[:40])
+        assert desk.page.title().startswith(words[:50])
+        assert desk.page.evaluate("window.caught") is None
+        assert desk.page.locator("img[src=x], svg[onload]").count() == 0
+
+
+def test_a_hostile_prompt_is_text_in_the_opened_picture(site: Site, character: Character, browser: Browser):
+    site.make_portraits(character, 1)
+    hostile = " ".join(HOSTILE)
+    with site.services.db.as_service() as conn:
+        conn.execute("UPDATE public.character_portraits SET prompt = %s, enhanced_prompt = %s", [hostile] * 2)
+    with visit(browser, site.address(character)) as desk:
+        desk.settle()
+
+        desk.tiles.first.get_by_test_id("tile-open").click()
+
+        expect(desk.page.locator(".lb-prompt").first).to_have_text(hostile)
+        assert desk.page.evaluate("window.caught") is None
+
+
+def test_the_page_asks_no_other_host_for_anything(desk: Desk):
+    desk.page.wait_for_timeout(500)
+
+    loaded = desk.page.evaluate("performance.getEntriesByType('resource').map(one => one.name)")
+
+    assert desk.watch.outside == []
+    assert [name for name in loaded if not name.startswith(desk.page.evaluate("location.origin"))] == []
+    assert desk.page.evaluate("document.fonts.check('14px Inter')")
+
+
+def test_a_page_holds_no_heartbeat_and_twelve_tabs_open_at_once(
+    site: Site, character: Character, browser: Browser
+):
+    context = browser.new_context()
+    pages = [context.new_page() for _ in range(12)]
+
+    for page in pages:
+        page.goto(site.address(character))
+        expect(page.locator("body.ps-ready")).to_be_attached(timeout=20_000)
+
+    assert pages[0].evaluate("window.gradio_config.connect_heartbeat") is False
+    site.change(character, role="Seen in every tab")
+    for page in pages:
+        expect(page.get_by_label("Role")).to_have_value("Seen in every tab")
+    context.close()
+
+
+def test_the_page_carries_its_policy_and_its_files_are_kept_by_the_browser(site: Site):
+    with urllib.request.urlopen(f"{site.url}/studio/") as answer:
+        policy, early = answer.headers["Content-Security-Policy"], answer.headers["Link"]
+    style = re.search(r"<(/studio-assets/\w+/studio\.css)>", early)
+    assert style is not None
+
+    with urllib.request.urlopen(site.url + style[1]) as answer:
+        assert answer.headers["Cache-Control"].endswith("immutable")
+
+    assert "frame-ancestors 'none'" in policy
+    assert "http" not in policy
+
+
+def test_the_address_names_the_character_and_an_unknown_one_is_said(
+    desk: Desk, site: Site, character: Character
+):
+    expect(desk.page).to_have_url(site.address(character))
+
+    desk.page.goto(f"{site.url}/studio/?character=00000000-0000-4000-8000-00000000dead")
+    desk.settle()
+
+    expect(desk.page.get_by_text("not there any more, or not yours to see")).to_be_visible()
+    expect(desk.page).to_have_url(site.address(character))
+
+
+def test_back_returns_to_the_character_before(desk: Desk, site: Site, character: Character):
+    other = site.character(name="Tomas Brandt")
+    desk.page.get_by_test_id("character-picker").click()
+    desk.page.get_by_role("button", name="Tomas Brandt").click()
+    expect(desk.name).to_have_value("Tomas Brandt")
+    expect(desk.page).to_have_url(site.address(other))
+
+    desk.page.go_back()
+
+    expect(desk.name).to_have_value("Mira Vantongeren")
+
+
+def test_characters_are_found_by_name(desk: Desk, site: Site):
+    site.character(name="Tomas Brandt")
+    desk.page.get_by_test_id("character-picker").click()
+    expect(desk.page.locator(".cp-entry")).to_have_count(2)
+
+    desk.page.get_by_label("Search characters").fill("tomas")
+
+    expect(desk.page.locator(".cp-entry b")).to_have_text(["Tomas Brandt"])
+
+
+def test_the_first_character_is_begun_from_an_empty_studio(site: Site, browser: Browser):
+    with visit(browser, f"{site.url}/") as desk:
+        desk.settle()
+        expect(desk.page.get_by_role("heading", name="Start with a character")).to_be_visible()
+
+        desk.page.locator(".pg-empty").get_by_role("button", name="New character").click()
+
+        expect(desk.name).to_be_focused()
+        expect(desk.page).to_have_url(re.compile(r"\?character="))
+        expect(desk.page.get_by_text("Give the character a name")).to_be_visible()
+
+
+def test_a_tag_is_kept_once_and_taken_away_with_its_button(desk: Desk):
+    box = desk.page.get_by_label("Physical tags")
+    box.fill("Green eyes, green EYES,  freckles ")
+    desk.page.keyboard.press("Enter")
+    expect(desk.tags("Physical tags")).to_have_text(["Green eyes", "freckles"])
+
+    desk.page.get_by_role("button", name="Remove freckles").click()
+
+    expect(desk.tags("Physical tags")).to_have_text(["Green eyes"])
+
+
+def test_a_style_adds_its_tags_and_takes_them_away_again(desk: Desk):
+    style = desk.page.get_by_role("button", name="Gentle", exact=True)
+    style.click()
+    expect(desk.tags("Physical tags")).to_have_text(["gentle", "soft features", "warm eyes", "pastel tones"])
+    expect(style).to_have_attribute("aria-pressed", "true")
+
+    style.click()
+
+    expect(desk.tags("Physical tags")).to_have_count(0)
+    expect(style).to_have_attribute("aria-pressed", "false")
+
+
+def test_both_model_pickers_show_one_choice_that_a_reload_keeps(desk: Desk):
+    bar = desk.page.locator("#models_bar .mp-open")
+    bar.click()
+    desk.page.locator("#models_bar").get_by_role("option", name=re.compile("Sketch")).click()
+    expect(desk.page.locator("#models_rail .mp-open")).to_contain_text("Sketch")
+
+    desk.reload()
+
+    expect(bar).to_contain_text("Sketch")
+
+
+def test_the_chosen_theme_is_kept(desk: Desk):
+    desk.page.get_by_role("button", name="Switch between light and dark").click()
+    expect(desk.page.locator("body")).to_have_class(re.compile(r"\bdark\b"))
+
+    desk.reload()
+
+    expect(desk.page.locator("body")).to_have_class(re.compile(r"\bdark\b"))
+
+
+def test_the_width_of_the_details_is_kept_within_its_limits(desk: Desk):
+    edge = desk.page.get_by_role("separator")
+    edge.focus()
+    for _ in range(20):
+        desk.page.keyboard.press("ArrowRight")
+    expect(edge).to_have_attribute("aria-valuenow", "480")
+
+    desk.reload()
+
+    expect(edge).to_have_attribute("aria-valuenow", "480")
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1024, 1440, 1920])
+def test_nothing_is_wider_than_the_window(width: int, site: Site, character: Character, browser: Browser):
+    with visit(browser, site.address(character), viewport={"width": width, "height": 844}) as desk:
+        desk.settle()
+
+        assert desk.page.evaluate("document.documentElement.scrollWidth") <= width
+        generate = desk.page.get_by_role("button", name="Generate").bounding_box()
+        assert generate is not None
+        assert generate["x"] + generate["width"] <= width
+        assert generate["y"] + generate["height"] <= 844
+
+
+def test_a_phone_shows_details_or_portraits_and_saves_below(
+    site: Site, character: Character, browser: Browser
+):
+    phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+    with visit(browser, site.address(character), **phone) as desk:
+        desk.settle()
+        expect(desk.name).to_be_hidden()
+
+        desk.page.get_by_role("tab", name="Details").tap()
+
+        expect(desk.name).to_be_visible()
+        expect(desk.page.get_by_role("button", name="Save now")).to_be_in_viewport()
+        expect(desk.page.get_by_role("button", name="Generate")).to_be_hidden()
+
+
+def test_who_is_not_signed_in_is_sent_to_the_sign_in(site: Site):
+    site.gate.is_open = False
+
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        _no_redirects().open(f"{site.url}/studio/")
+
+    assert answer.value.code == 303
+    assert answer.value.headers["Location"] == "/login"
+
+
+def test_an_event_is_refused_once_the_session_has_ended(site: Site, character: Character):
+    with urllib.request.urlopen(f"{site.url}/studio/config") as answer:
+        config = json.load(answer)
+    saving = next(one["id"] for one in config["dependencies"] if one["targets"][0][1] == "save")
+    event = {"id": str(character.id), "version": character.version, "changes": {"name": "Taken over"}}
+    body = {"data": [], "event_data": event, "fn_index": saving, "session_hash": "stranger"}
+    site.gate.is_open = False
+
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        urllib.request.urlopen(_json(f"{site.url}/studio/gradio_api/queue/join", body))
+
+    assert answer.value.code == 401
+    assert site.row(character).name == "Mira Vantongeren"
+
+
+def test_no_handler_is_listed_for_programs(site: Site):
+    with urllib.request.urlopen(f"{site.url}/studio/gradio_api/info") as answer:
+        listed = json.load(answer)
+
+    assert listed == {"named_endpoints": {}, "unnamed_endpoints": {}}
+
+
+def test_building_the_page_writes_nothing_beside_the_source(site: Site):
+    import studio
+
+    assert list(Path(studio.__file__).parent.rglob("*.pyi")) == []
+
+
+def _json(url: str, body: object) -> urllib.request.Request:
+    return urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+
+def _no_redirects() -> urllib.request.OpenerDirector:
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_args: object) -> None:
+            return None
+
+    return urllib.request.build_opener(Stay)

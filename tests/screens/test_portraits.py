@@ -1,0 +1,251 @@
+"""The grid of portraits, its jobs, and the lightbox."""
+
+import re
+from uuid import uuid4
+
+import pytest
+from playwright.sync_api import expect
+
+from core import generation, worker
+from core.auth import LOCAL_PERSON
+from core.values import Character, PortraitRequest
+from tests.screens.browser import Desk
+from tests.screens.conftest import Site, eventually
+
+
+@pytest.fixture
+def four(site: Site, character: Character, desk: Desk) -> Desk:
+    """The page of a character with four portraits."""
+    site.make_portraits(character, 4)
+    expect(desk.tiles).to_have_count(4)
+    return desk
+
+
+def ask(site: Site, character: Character) -> str:
+    order = PortraitRequest(character_id=character.id, idempotency_key=str(uuid4()))
+    return str(generation.request(order, LOCAL_PERSON, site.services).job_id)
+
+
+def set_job(site: Site, job_id: str, **columns: object) -> None:
+    """A job as a provider or a worker would have left it."""
+    with site.services.db.as_service() as conn:
+        for name, value in columns.items():
+            conn.execute(f"UPDATE public.jobs SET {name} = %s WHERE id = %s", [value, job_id])
+
+
+def shown_order(desk: Desk) -> list[str | None]:
+    return [tile.get_attribute("data-id") for tile in desk.tiles.all()]
+
+
+def test_generate_asks_for_as_many_as_chosen_and_they_arrive_by_themselves(
+    desk: Desk, site: Site, character: Character
+):
+    desk.page.locator("#count").get_by_text("2", exact=True).click()
+    desk.own_words.fill("on the quay")
+    desk.page.get_by_role("button", name="Generate").click()
+    expect(desk.page.get_by_test_id("tile-job")).to_have_count(2)
+
+    with worker.in_thread(site.services):
+        expect(desk.tiles).to_have_count(2, timeout=30_000)
+
+    site.services.stopping.clear()
+    expect(desk.page.get_by_test_id("tile-job")).to_have_count(0)
+    assert {tile.own_words for tile in site.saved(character)} == {"on the quay"}
+
+
+def test_generate_saves_what_is_typed_first(desk: Desk, site: Site, character: Character):
+    desk.name.fill("Mira Renamed")
+
+    desk.own_words.focus()
+    desk.page.keyboard.press("Control+Enter")
+
+    expect(desk.page.get_by_test_id("tile-job")).to_have_count(1)
+    assert site.row(character).name == "Mira Renamed"
+
+
+def test_the_final_prompt_and_the_price_stand_there_before_paying(desk: Desk):
+    desk.own_words.fill("holding a brass lantern")
+    desk.page.locator("#pose").get_by_text("Profile").click()
+
+    desk.page.get_by_role("button", name=re.compile("Final prompt")).click()
+
+    prompt = desk.page.get_by_test_id("final-prompt")
+    expect(prompt).to_contain_text("holding a brass lantern")
+    expect(prompt).to_contain_text("seen in profile")
+    expect(desk.page.get_by_test_id("price")).to_have_text("free")
+    expect(desk.page.get_by_test_id("tile-job")).to_have_count(0)
+
+
+def test_a_character_that_is_not_ready_says_what_is_missing(desk: Desk):
+    desk.description.fill("Too short.")
+
+    expect(desk.page.locator(".fp-toggle")).to_contain_text("Not ready", timeout=6_000)
+    expect(desk.page.get_by_text("40 more to go")).to_be_visible()
+
+
+def test_the_grid_is_walked_and_opened_with_keys(four: Desk):
+    four.tiles.nth(0).get_by_test_id("tile-open").focus()
+    four.page.keyboard.press("ArrowRight")
+    expect(four.tiles.nth(1).get_by_test_id("tile-open")).to_be_focused()
+
+    four.page.keyboard.press("Enter")
+    expect(four.page.get_by_test_id("lightbox-pos")).to_have_text("2 / 4")
+    four.page.keyboard.press("ArrowRight")
+    expect(four.page.get_by_test_id("lightbox-pos")).to_have_text("3 / 4")
+    four.page.keyboard.press("Escape")
+
+    expect(four.page.get_by_test_id("lightbox-pos")).to_have_count(0)
+    expect(four.tiles.nth(2).get_by_test_id("tile-open")).to_be_focused()
+
+
+def test_opening_a_picture_spends_nothing_and_changes_no_field(four: Desk, site: Site, character: Character):
+    four.tiles.nth(0).get_by_test_id("tile-open").click()
+    box = four.page.get_by_role("dialog", name=re.compile("Portrait of Mira"))
+
+    expect(box.get_by_text("on the quay", exact=True)).to_be_visible()
+    four.page.keyboard.press("Escape")
+
+    expect(four.own_words).to_have_value("")
+    expect(four.badge).to_have_text("Saved")
+    assert len(site.saved(character)) == 4
+
+
+def test_tab_stays_inside_the_open_picture(four: Desk):
+    four.tiles.nth(0).get_by_test_id("tile-open").click()
+
+    for _ in range(12):
+        four.page.keyboard.press("Tab")
+
+        assert four.page.evaluate("document.querySelector('.lb').contains(document.activeElement)")
+
+
+def test_another_portrait_becomes_primary_from_its_menu(four: Desk, site: Site, character: Character):
+    chosen = four.tiles.nth(3).get_attribute("data-id")
+
+    four.open_menu(four.tiles.nth(3)).get_by_role("menuitem", name="Set as primary").click()
+
+    expect(four.tiles.nth(3).get_by_text("Primary")).to_be_visible()
+    expect(four.page.get_by_text("Primary", exact=True)).to_have_count(1)
+    assert [tile.id for tile in site.saved(character) if tile.primary] == [chosen]
+
+
+def test_the_menu_works_with_keys_and_gives_the_focus_back(four: Desk):
+    button = four.tiles.nth(1).get_by_role("button", name="Options")
+    button.focus()
+    four.page.keyboard.press("Enter")
+    expect(four.page.get_by_role("menuitem", name="Set as primary")).to_be_focused()
+
+    four.page.keyboard.press("ArrowDown")
+    expect(four.page.get_by_role("menuitem", name="Regenerate with this prompt")).to_be_focused()
+    four.page.keyboard.press("Escape")
+
+    expect(four.page.get_by_role("menu")).to_have_count(0)
+    expect(button).to_be_focused()
+
+
+def test_a_deleted_primary_comes_back_with_its_star(four: Desk, site: Site, character: Character):
+    star = four.page.locator("[data-testid=tile]", has=four.page.get_by_text("Primary", exact=True))
+    primary = star.get_attribute("data-id")
+    four.open_menu(star).get_by_role("menuitem", name="Delete").click()
+    expect(four.tiles).to_have_count(3)
+    eventually(lambda: len(site.saved(character)) == 3)
+
+    four.page.get_by_role("button", name="Undo").click()
+
+    expect(four.tiles).to_have_count(4)
+    eventually(lambda: [tile.id for tile in site.saved(character) if tile.primary] == [primary])
+
+
+def test_a_delete_that_is_not_undone_stays(four: Desk, site: Site, character: Character):
+    four.open_menu(four.tiles.nth(1)).get_by_role("menuitem", name="Delete").click()
+    eventually(lambda: len(site.saved(character)) == 3)
+
+    four.reload()
+
+    expect(four.tiles).to_have_count(3)
+
+
+def test_portraits_keep_the_order_they_are_dragged_into(four: Desk, site: Site, character: Character):
+    first, *rest = shown_order(four)
+
+    four.tiles.nth(0).drag_to(four.tiles.nth(3))
+
+    eventually(lambda: [tile.id for tile in site.saved(character)] == [*rest, first])
+    assert shown_order(four) == [*rest, first]
+
+
+def test_moving_later_from_the_menu_does_what_dragging_does(four: Desk, site: Site, character: Character):
+    first, second, *rest = shown_order(four)
+
+    four.open_menu(four.tiles.nth(0)).get_by_role("menuitem", name="Move later").click()
+
+    eventually(lambda: [tile.id for tile in site.saved(character)] == [second, first, *rest])
+
+
+def test_regenerating_adds_a_job_with_the_same_words(four: Desk, site: Site, character: Character):
+    four.open_menu(four.tiles.nth(0)).get_by_role("menuitem", name="Regenerate with this prompt").click()
+
+    expect(four.page.get_by_test_id("tile-job")).to_have_count(1)
+    expect(four.tiles).to_have_count(4)
+    with site.services.db.as_service() as conn:
+        words = conn.execute(
+            "SELECT metadata ->> 'own_words' FROM public.jobs WHERE status = 'queued'"
+        ).fetchone()
+    assert words == ("on the quay",)
+
+
+def test_a_download_is_the_file_itself(four: Desk):
+    with four.page.expect_download() as started:
+        four.open_menu(four.tiles.nth(0)).get_by_role("menuitem", name="Download").click()
+
+    path = started.value.path()
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_running_job_shows_its_real_stage_progress_and_place(desk: Desk, site: Site, character: Character):
+    job = ask(site, character)
+    set_job(site, job, status="processing", stage="drawing", progress=0.62)
+    tile = desk.page.get_by_test_id("tile-job")
+
+    expect(tile).to_contain_text("Drawing")
+    expect(tile.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "62")
+
+
+def test_a_waiting_job_can_be_cancelled_from_its_tile(desk: Desk, site: Site, character: Character):
+    job = ask(site, character)
+
+    desk.page.get_by_test_id("tile-job").get_by_role("button", name="Cancel").click()
+
+    expect(desk.page.get_by_test_id("tile-job")).to_have_count(0)
+    with site.services.db.as_service() as conn:
+        assert conn.execute("SELECT status FROM public.jobs WHERE id = %s", [job]).fetchone() == (
+            "cancelled",
+        )
+
+
+def test_a_failed_job_says_why_and_is_tried_again_as_a_new_job(desk: Desk, site: Site, character: Character):
+    job = ask(site, character)
+    set_job(site, job, error_message="The safety filter refused this picture.", status="failed")
+    tile = desk.page.get_by_test_id("tile-failed")
+    expect(tile).to_contain_text("The safety filter refused this picture.")
+
+    tile.get_by_role("button", name="Try again").click()
+
+    expect(desk.page.get_by_test_id("tile-job")).to_have_count(1)
+    expect(tile).to_have_count(0)
+    with site.services.db.as_service() as conn:
+        assert conn.execute("SELECT count(*) FROM public.jobs WHERE retried_from = %s", [job]).fetchone() == (
+            1,
+        )
+
+
+def test_an_outcome_nobody_knows_is_said_and_offers_no_second_payment(
+    desk: Desk, site: Site, character: Character
+):
+    job = ask(site, character)
+
+    set_job(site, job, status="processing", stage="outcome_unknown")
+
+    tile = desk.page.get_by_test_id("tile-unknown")
+    expect(tile).to_contain_text("Outcome unknown")
+    expect(tile.get_by_role("button")).to_have_count(0)
