@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import streamlit as st
@@ -28,15 +28,19 @@ _STATES = {said: state for state, said in words.STATES.items()}
 class Chosen:
     """The filters as they stand. `period` in the words of the page; `live` where the page reads again by itself."""
 
-    jobs: JobFilter
+    base: JobFilter
     period: str
     live: bool
 
     @property
     def narrows(self) -> bool:
-        """True where more than the usual period is asked for: then an empty list may be the filters' doing."""
-        usual = JobFilter(since=self.jobs.since)
-        return self.jobs != usual
+        """True where more than a period is asked for: then an empty list may be the filters' doing."""
+        return self.base != JobFilter()
+
+    def wanted(self) -> JobFilter:
+        """The filter as of now: a live page's period goes on with the clock."""
+        span = PERIODS[self.period]
+        return replace(self.base, since=datetime.now(UTC) - span if span else None)
 
 
 def draw(models: Sequence[ModelName]) -> Chosen:
@@ -52,10 +56,19 @@ def draw(models: Sequence[ModelName]) -> Chosen:
             help="The beginning of a job's id (4 digits or more), or a part of an error code, such as POLICY.",
         )
         states = st.pills(
-            "Status", list(_STATES), selection_mode="multi", key="status", bind="query-params", width="stretch"
+            "Status",
+            list(_STATES),
+            selection_mode="multi",
+            key="status",
+            bind="query-params",
+            width="stretch",
         )
         period = st.selectbox(
-            "Asked within", list(PERIODS), index=list(PERIODS).index(USUAL_PERIOD), key="period", bind="query-params"
+            "Asked within",
+            list(PERIODS),
+            index=list(PERIODS).index(USUAL_PERIOD),
+            key="period",
+            bind="query-params",
         )
         provider = st.selectbox(
             "Provider",
@@ -74,24 +87,28 @@ def draw(models: Sequence[ModelName]) -> Chosen:
             bind="query-params",
         )
         live = st.toggle(
-            "Live", value=True, key="live", bind="query-params", help="Reads again every 5 seconds. Switch it off to stand still."
+            "Live",
+            value=True,
+            key="live",
+            bind="query-params",
+            help="Reads again every 5 seconds. Switch it off to stand still.",
         )
-    span = PERIODS[period or USUAL_PERIOD]
-    wanted = JobFilter(
+    base = JobFilter(
         states=tuple(_STATES[said] for said in states),
         provider=provider,
         model_id=ModelId(labels[model].id) if model else None,
-        since=datetime.now(UTC) - span if span else None,
         text=text or "",
     )
-    return Chosen(jobs=wanted, period=period or USUAL_PERIOD, live=live)
+    return Chosen(base=base, period=period or USUAL_PERIOD, live=live)
 
 
 def model_labels(models: Sequence[ModelName]) -> dict[str, ModelName]:
     """The models by what they are called here: the key is added where two share a name."""
     names = [one.display_name for one in models]
     return {
-        one.display_name if names.count(one.display_name) == 1 else f"{one.display_name} ({one.provider}, {one.model_key})": one
+        one.display_name
+        if names.count(one.display_name) == 1
+        else f"{one.display_name} ({one.provider}, {one.model_key})": one
         for one in models
     }
 

@@ -30,6 +30,6 @@ class Gate(Protocol):
 class LocalGate:
     """Everybody who reaches this machine's loopback is the local person."""
 
-    def person(self, conn: HTTPConnection) -> Person | None:  # noqa: ARG002 — nothing to look at
+    def person(self, conn: HTTPConnection) -> Person | None:  # noqa: ARG002
         """The local person."""
         return LOCAL_PERSON

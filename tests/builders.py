@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
+
 from core import autosave, characters, generation, queue, running
-from core.db import Database
+from core.db import Connection, Database
 from core.generation import Asked, Outcome
 from core.services import Services
 from core.values import (
@@ -133,6 +137,19 @@ def _put_back(entrypoint: str, job_id: JobId, services: Services) -> None:
 
 def _key(entrypoint: str, job_id: JobId) -> str:
     return f"{'autosave' if entrypoint == queue.AUTOSAVE else 'job'}:{job_id}"
+
+
+@contextlib.contextmanager
+def as_platform(dsn: str, role: str, person: Person | None = None) -> Iterator[Connection]:
+    """A connection as the platform's own services and pages have it: in `role`, with the claims of `person`, each
+    statement by itself, and without our mark.
+    """
+    claims = {"role": role}
+    if person is not None:
+        claims |= {"sub": str(person.id), "app_metadata": {"roles": sorted(person.roles)}}
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("SELECT set_config('role', %s, false), set_config('request.jwt.claims', %s, false)", (role, json.dumps(claims)))
+        yield conn
 
 
 def rows(database: Database, statement: str, values: Mapping[str, object] | Sequence[object] = ()) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -103,8 +104,7 @@ def test_a_worker_frozen_past_its_heartbeat_and_woken_changes_nothing_any_more(p
 
 
 def is_stopped(pid: int) -> bool:
-    with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[0] == "T"
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def stuck(plant: Plant) -> int:

@@ -599,7 +599,7 @@ def test_an_empty_balance_stops_the_provider_for_everybody_visibly(services, ana
     answer = app.as_(ben).post(PORTRAIT, json={"characterData": UNSAVED})
 
     refused(answer, 503, "NO_IMAGE_MODEL")
-    assert "balance" in answer.json()["error"]
+    assert "locked" in answer.json()["error"]
 
 
 # ---- other web pages

@@ -52,6 +52,10 @@ class Controls:
     def reset(self) -> None:
         self._post("reset", {})
 
+    def calm(self) -> None:
+        """Forgets the faults still to come; what was accepted stays."""
+        self._post("calm", {})
+
     def counts(self, *, requests: bool = True) -> dict[str, object]:
         return self._get(f"counts?requests={int(requests)}")
 

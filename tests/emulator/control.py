@@ -33,7 +33,12 @@ class Desk:
 
     def _own(self, request: Request, name: str) -> Reply:
         if request.method == "POST":
-            act = {"faults": self._queue, "settings": self._settle, "reset": self._forget}.get(name)
+            act = {
+                "faults": self._queue,
+                "settings": self._settle,
+                "reset": self._forget,
+                "calm": self._calm,
+            }.get(name)
             given = request.json()
         else:
             kind, _, given = name.partition("/")
@@ -57,6 +62,10 @@ class Desk:
 
     def _forget(self, _given: object) -> Reply:
         self._state.reset()
+        return json_reply({})
+
+    def _calm(self, _given: object) -> Reply:
+        self._state.faults.waiting.clear()
         return json_reply({})
 
     def _queue(self, given: object) -> Reply:

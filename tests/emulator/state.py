@@ -93,7 +93,10 @@ class Job:
         """For the list in the counts: times as Unix seconds, no words of the prompt."""
         told = ("id", "model", "stand", "accepted_at", "started_at", "finished_at", "cancelled_at")
         calls = ("status_calls", "result_calls", "downloads")
-        return {name: getattr(self, name) for name in (*told, *calls)} | {"units": str(self.units)}
+        return {name: getattr(self, name) for name in (*told, *calls)} | {
+            "units": str(self.units),
+            "kind": self.kind,
+        }
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,262 @@
+"""The list of jobs: what is unknown, counts by status, a page of rows, and the way to the next."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from audit import job_story, words
+from audit.asking import asked
+from audit.filters import Chosen, lift, look_at_all_time, show_only
+from audit.look import say
+from audit.services import person, services
+from core.audit import jobs
+from core.audit.jobs import Counted, JobFilter, JobPage, JobRow, JobState, Key
+from core.services import Services
+from core.values import Person
+
+EVERY = 5  # seconds between two looks while live
+PER_PAGE = 50
+MOST_IN_FILE = 10_000
+_IN_FILE_AT_ONCE = 1_000
+_PILLS = {  # Streamlit's grid paints on a canvas, so these are colours and not the sheet's names; readable on both
+    JobState.queued: "#8a8a99",
+    JobState.processing: "#7350f4",
+    JobState.outcome_unknown: "#d98a1f",
+    JobState.completed: "#22a05a",
+    JobState.failed: "#dc3d57",
+    JobState.cancelled: "#8a8a99",
+}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def draw(chosen: Chosen) -> None:
+    """The list as the filters want it; it reads again by itself while live."""
+    _begin_again_on_new_filters(chosen)
+    st.fragment(_list, run_every=EVERY if chosen.live else None)(chosen)
+
+
+def _begin_again_on_new_filters(chosen: Chosen) -> None:
+    """A place in one list means nothing in another."""
+    now = (chosen.base, chosen.period)
+    if st.session_state.setdefault("listed", now) != now:
+        st.session_state["listed"] = now
+        _go()
+
+
+def _list(chosen: Chosen) -> None:
+    wanted = chosen.wanted()
+    _unknown_outcomes()
+    counted = asked(lambda conn: jobs.counts(conn, wanted))
+    if counted is not None:
+        _counts(counted, chosen.period)
+    before, after = (Key.read(st.query_params.get(name, "")) for name in ("before", "after"))
+    page = asked(lambda conn: jobs.page(conn, wanted, before=before, after=after, limit=PER_PAGE))
+    if page is None:
+        return
+    if not page.rows:
+        _nothing(chosen, page)
+        return
+    _table(page.rows)
+    _foot(page, wanted, counted)
+
+
+def _unknown_outcomes() -> None:
+    found = asked(jobs.unknown_outcomes)
+    if found is None or found.number == 0:
+        return
+    one = found.number == 1
+    with st.container(horizontal=True, vertical_alignment="center", key="unknown_outcomes"):
+        st.html(
+            f'<p class="au-unknown"><b>{words.count(found)} {"job has" if one else "jobs have"} an unknown outcome.</b> '
+            f"The paid request left and no receipt came; {'it holds its' if one else 'they hold their'} budget.</p>",
+            width="stretch",
+        )
+        st.button("Show them", key="show_unknown", on_click=show_only, args=(JobState.outcome_unknown,))
+
+
+def _counts(counted: Mapping[JobState, Counted], period: str) -> None:
+    cards = "".join(
+        f'<li data-tone="{words.TONES[state] if number.number else "none"}"><b>{words.count(number)}</b>'
+        f"<span>{words.STATES[state]}</span></li>"
+        for state, number in counted.items()
+    )
+    span = "of all time" if period == "All time" else f"asked within {period}"
+    note = f"Jobs {span}, counted to {jobs.MOST_COUNTED:,} a status. As of {words.clock(datetime.now(UTC))}."
+    st.html(f'<ul class="au-counts">{cards}</ul><p class="au-age">{say(note)}</p>')
+
+
+def _nothing(chosen: Chosen, page: JobPage) -> None:
+    """Empty is an answer of its own: say why, and what to do."""
+    with st.container(key="nothing", horizontal_alignment="center"):
+        if page.newer or page.older:
+            _say_nothing("Nothing further on", "You have come to the end of the list.")
+            st.button("To the newest", key="newest", on_click=_go)
+        elif chosen.narrows:
+            _say_nothing("No job fits", "No job fits these filters. Change one, or lift them all.")
+            st.button("Lift all filters", key="lift", on_click=lift)
+        elif chosen.period != "All time":
+            _say_nothing("A quiet time", f"No job was asked for within {chosen.period}.")
+            st.button("Look at all time", key="all_time", on_click=look_at_all_time)
+        else:
+            _say_nothing("No job yet", "Ask for a portrait in the studio, and its job appears here.")
+
+
+def _say_nothing(title: str, sentence: str) -> None:
+    st.html(
+        f'<div class="au-empty"><span aria-hidden="true"></span><h2>{say(title)}</h2><p>{say(sentence)}</p></div>'
+    )
+
+
+def _table(rows: Sequence[JobRow]) -> None:
+    # The key follows the rows: a choice made on rows that were just replaced is dropped, never taken for another row.
+    key = f"jobs_{hash(tuple(row.id for row in rows)) & 0xFFFFFFFF:x}"
+    st.dataframe(
+        pd.DataFrame([_line(row) for row in rows]),
+        key=key,
+        on_select=partial(_opened, key, [row.id for row in rows]),
+        selection_mode="single-cell",
+        hide_index=True,
+        height="content",
+        row_height=40,
+        column_config={
+            "Status": st.column_config.MultiselectColumn(
+                width=130, options=list(words.STATES.values()), color=list(_PILLS.values())
+            ),
+            "Asked": st.column_config.DatetimeColumn(width=130, format="D MMM, HH:mm:ss"),
+            "Character": st.column_config.TextColumn(width=140),
+            "Now": st.column_config.TextColumn("What happened", width=330),
+            "Model": st.column_config.TextColumn(width=150),
+            "Took": st.column_config.TextColumn(width=70, alignment="right"),
+            "Cost": st.column_config.TextColumn(width=80, alignment="right"),
+            "Code": st.column_config.TextColumn(width=150),
+            "Job": st.column_config.TextColumn(width=90),
+        },
+    )
+    if st.session_state.pop("opened", False):
+        st.rerun(scope="app")
+
+
+def _opened(key: str, ids: Sequence[object]) -> None:
+    cells = st.session_state[key].selection.cells
+    if cells and cells[0][0] < len(ids):
+        job_story.open_job(ids[cells[0][0]])
+        st.session_state["opened"] = True  # a fragment redraws itself alone; the story takes the whole page
+
+
+def _line(row: JobRow) -> dict[str, object]:
+    return {
+        "Status": [words.STATES[row.state]],
+        "Asked": row.created_at.astimezone(words.zone()).replace(tzinfo=None),
+        "Character": row.character or "–",
+        "Now": _now(row),
+        "Model": row.model or "–",
+        "Took": words.lasted(row.seconds) if row.seconds is not None else "",
+        "Cost": "" if row.cost_known is None else words.money(row.spent_usd),
+        "Code": row.error_code or "",
+        "Job": words.short(row.id),
+    }
+
+
+def _now(row: JobRow) -> str:
+    if row.error_message and row.state is not JobState.completed:
+        return row.error_message
+    share = f", {row.progress:.0%}" if row.progress and row.state is JobState.processing else ""
+    stage = words.STAGES.get(row.stage or "", "")
+    return f"{stage}{share}" or ("Made by the platform" if row.runner == "platform" else "")
+
+
+def _foot(page: JobPage, wanted: JobFilter, counted: Mapping[JobState, Counted] | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key="foot"):
+        st.button(
+            "Newer",
+            key="newer",
+            icon=":material/chevron_left:",
+            disabled=page.newer is None,
+            on_click=partial(_go, after=page.newer),
+        )
+        st.button(
+            "Older",
+            key="older",
+            icon=":material/chevron_right:",
+            icon_position="right",
+            disabled=page.older is None,
+            on_click=partial(_go, before=page.older),
+        )
+        first, last = page.rows[0].created_at, page.rows[-1].created_at
+        st.html(
+            f'<p class="au-age">{len(page.rows)} jobs, {say(words.moment(last))} to {say(words.moment(first))}</p>',
+            width="stretch",
+        )
+        st.download_button(
+            _file_label(wanted, counted),
+            data=_file_maker(wanted),
+            file_name=f"jobs-{datetime.now(words.zone()):%Y%m%d-%H%M}.csv",
+            mime="text/csv",
+            key="csv",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+
+
+def _go(*, before: Key | None = None, after: Key | None = None) -> None:
+    """Turn to another part of the list; to the newest without a key."""
+    for name, key in (("before", before), ("after", after)):
+        st.query_params.pop(name, None)
+        if key is not None:
+            st.query_params[name] = str(key)
+
+
+def _file_label(wanted: JobFilter, counted: Mapping[JobState, Counted] | None) -> str:
+    states = wanted.states or tuple(JobState)
+    known = [counted[state] for state in states] if counted else []
+    too_many = any(one.more for one in known) or sum(one.number for one in known) > MOST_IN_FILE
+    return f"CSV, newest {MOST_IN_FILE:,}" if too_many else "CSV"
+
+
+def _file_maker(wanted: JobFilter) -> Callable[[], bytes]:
+    """What makes the file when it is asked for; outside the page's run, so it brings what it needs."""
+    return partial(as_csv, services(), person(), wanted)
+
+
+def as_csv(given: Services, reader: Person, wanted: JobFilter) -> bytes:
+    """The jobs of a filter, newest first, at most 10,000, as CSV in UTF-8. Raises QueryTimedOut, DatabaseUnavailable.
+
+    Times are UTC; an unknown cost says so; what a spreadsheet would run as a formula is made text.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(
+        ["job", "status", "stage", "runner", "type", "person", "character", "provider", "model", "asked", "started", "ended",
+         "seconds", "cost_usd", "error_code", "error", "retried_from"]
+    )  # fmt: skip
+    key: Key | None = None
+    for _ in range(MOST_IN_FILE // _IN_FILE_AT_ONCE):
+        with given.db.as_reader(reader) as conn:
+            page = jobs.page(conn, wanted, before=key, limit=_IN_FILE_AT_ONCE)
+        writer.writerows([_cell(value) for value in _record(row)] for row in page.rows)
+        key = page.older
+        if key is None:
+            break
+    return text.getvalue().encode("utf-8-sig")
+
+
+def _record(row: JobRow) -> tuple[object, ...]:
+    cost = "" if row.cost_known is None else row.spent_usd if row.cost_known else "unknown"
+    return (
+        row.id, row.state, row.stage, row.runner, row.job_type, row.user_id, row.character, row.provider, row.model,
+        row.created_at, row.started_at, row.completed_at, row.seconds, cost, row.error_code, row.error_message,
+        row.retried_from,
+    )  # fmt: skip
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="milliseconds")
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,0 +1,123 @@
+"""One job's story in order: what the database's trigger wrote, and what went to the provider and came back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from audit import words
+from core.audit.jobs import Event, Sent, Story
+from core.values import JobStage, JobStatus
+
+_ENDS = {
+    JobStatus.completed: ("good", "Completed"),
+    JobStatus.failed: ("bad", "Failed"),
+    JobStatus.cancelled: ("calm", "Cancelled"),
+}
+_STAGE_TONES = {JobStage.saved: "good", JobStage.outcome_unknown: "warn", JobStage.cancelling: "warn"}
+_STAGE_DETAILS = {
+    JobStage.waiting: "Its turn comes again later.",
+    JobStage.sending: "The intent is written down; the paid request leaves.",
+    JobStage.saving: "The picture is checked and stored, and on its way into the library.",
+    JobStage.saved: "In the library, as a portrait.",
+    JobStage.cancelling: "The provider is asked to stop; it may still finish.",
+    JobStage.outcome_unknown: "The paid request left, and no receipt came. It is never sent again by itself.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """One line of the story; `tone` as in `look.badge`."""
+
+    at: datetime
+    title: str
+    detail: str = ""
+    code: str = ""
+    tone: str = "calm"
+
+
+def moments(story: Story) -> list[Moment]:
+    """The whole story, oldest first."""
+    found = [*_of_events(story), *(moment for sent in story.sent for moment in _of_sent(sent))]
+    return sorted(found, key=lambda moment: moment.at)
+
+
+def _of_events(story: Story) -> Iterator[Moment]:
+    lease, stage = 0, ""
+    for event in story.events:
+        if moment := _of_event(event, lease, stage, story):
+            yield moment
+        lease, stage = event.lease, event.stage or ""
+
+
+def _of_event(event: Event, lease: int, stage: str, story: Story) -> Moment | None:
+    """What one transition says beyond the one before it; None where it says nothing new to a person."""
+    if event.from_status is None:
+        return Moment(at=event.at, title="Asked for", detail=_asked_in(event))
+    if event.note == "cancel asked":
+        return Moment(at=event.at, title="A person asked to stop", tone="warn")
+    if event.from_status != event.to_status and event.to_status != JobStatus.processing:
+        return _moved(event, story)
+    if event.lease != lease:
+        return _taken(event)
+    return _at_stage(event) if event.stage and event.stage != stage else None
+
+
+def _moved(event: Event, story: Story) -> Moment:
+    if event.to_status == JobStatus.queued:
+        return Moment(at=event.at, title="Back in the queue", detail="Nothing had been sent.", tone="warn")
+    return _end(event, story)
+
+
+def _asked_in(event: Event) -> str:
+    return (
+        "By the platform."
+        if event.note == "platform"
+        else "In the studio; job, estimate and queue entry at once."
+    )
+
+
+def _end(event: Event, story: Story) -> Moment:
+    tone, title = _ENDS[JobStatus(event.to_status)]
+    # Only the last failure's sentence is kept in the row; an earlier one has its code alone.
+    said = (story.job.error_message or "") if event.error_code == story.job.error_code else ""
+    return Moment(at=event.at, title=title, detail=said, code=event.error_code or "", tone=tone)
+
+
+def _taken(event: Event) -> Moment:
+    if event.lease == 1:
+        return Moment(at=event.at, title="A worker took it", tone="accent")
+    return Moment(
+        at=event.at, title=f"Taken over: run {event.lease}", detail="Another run began.", tone="accent"
+    )
+
+
+def _at_stage(event: Event) -> Moment:
+    stage = event.stage or ""
+    return Moment(
+        at=event.at,
+        title=words.STAGES.get(stage, stage),
+        detail=_STAGE_DETAILS.get(JobStage(stage), "") if stage in set(JobStage) else "",
+        code=event.error_code or "",
+        tone=_STAGE_TONES.get(JobStage(stage), "accent") if stage in set(JobStage) else "accent",
+    )
+
+
+def _of_sent(sent: Sent) -> Iterator[Moment]:
+    provider = sent.provider.capitalize()
+    again = f" (attempt {sent.attempt})" if sent.attempt > 1 else ""
+    yield Moment(
+        at=sent.submitted_at, title=f"Paid request to {provider}{again}", detail=sent.model_key, tone="accent"
+    )
+    if sent.received_at:
+        yield Moment(
+            at=sent.received_at, title="Receipt stored", detail=f"Request {sent.request_id}", tone="good"
+        )
+    if sent.settled_at:
+        yield Moment(
+            at=sent.settled_at,
+            title="Request settled",
+            detail=f"{words.OUTCOMES.get(sent.outcome, sent.outcome)}, by {sent.settled_by}",
+            tone="good" if sent.outcome == "finished" else "warn",
+        )
