@@ -9,9 +9,11 @@ from audit import look
 from audit.services import person
 from core.errors import StudioError
 
-st.set_page_config(page_title="Portrait Studio audit", page_icon="static/favicon.svg", layout="wide")
+MARK = "studio/assets/favicon.svg"
+
+st.set_page_config(page_title="Portrait Studio audit", page_icon=MARK, layout="wide")
 look.dress()
-st.logo("static/logo.svg", size="large")
+st.logo(MARK, size="large")
 try:
     person()
 except StudioError as error:

@@ -127,16 +127,16 @@ def _table(rows: Sequence[JobRow]) -> None:
         row_height=40,
         column_config={
             "Status": st.column_config.MultiselectColumn(
-                width=130, options=list(words.STATES.values()), color=list(_PILLS.values())
+                width=142, options=list(words.STATES.values()), color=list(_PILLS.values())
             ),
-            "Asked": st.column_config.DatetimeColumn(width=130, format="D MMM, HH:mm:ss"),
-            "Character": st.column_config.TextColumn(width=140),
-            "Now": st.column_config.TextColumn("What happened", width=330),
-            "Model": st.column_config.TextColumn(width=150),
-            "Took": st.column_config.TextColumn(width=70, alignment="right"),
-            "Cost": st.column_config.TextColumn(width=80, alignment="right"),
-            "Code": st.column_config.TextColumn(width=150),
-            "Job": st.column_config.TextColumn(width=90),
+            "Asked": st.column_config.DatetimeColumn(width=128, format="D MMM, HH:mm:ss"),
+            "Character": st.column_config.TextColumn(width=118),
+            "Now": st.column_config.TextColumn("What happened", width=244),
+            "Code": st.column_config.TextColumn(width=154),
+            "Model": st.column_config.TextColumn(width=108),
+            "Took": st.column_config.TextColumn(width=66, alignment="right"),
+            "Cost": st.column_config.TextColumn(width=88, alignment="right"),
+            "Job": st.column_config.TextColumn(width=84),
         },
     )
     if st.session_state.pop("opened", False):
@@ -156,12 +156,20 @@ def _line(row: JobRow) -> dict[str, object]:
         "Asked": row.created_at.astimezone(words.zone()).replace(tzinfo=None),
         "Character": row.character or "–",
         "Now": _now(row),
+        "Code": row.error_code or "",
         "Model": row.model or "–",
         "Took": words.lasted(row.seconds) if row.seconds is not None else "",
-        "Cost": "" if row.cost_known is None else words.money(row.spent_usd),
-        "Code": row.error_code or "",
+        "Cost": _cost(row),
         "Job": words.short(row.id),
     }
+
+
+def _cost(row: JobRow) -> str:
+    """What it cost, or will by the estimate; nothing where the ledger has no entry."""
+    if row.cost_known is None:
+        return ""
+    guessed = row.cost_known and row.completed_at is None
+    return f"{'≈ ' if guessed else ''}{words.money(row.spent_usd)}"
 
 
 def _now(row: JobRow) -> str:

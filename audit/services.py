@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -95,6 +96,7 @@ def read(question: Callable[[Connection], T]) -> T:
 
 @st.cache_resource(on_release=lambda opened: opened.close(), show_spinner="Opening the database …")
 def _open() -> _Opened:
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # a line a file would bury everything else
     stack = ExitStack()
     opened = _Opened(stack.enter_context(open_services(Settings())), stack)
     # Streamlit releases nothing when it is told to stop, and the embedded Postgres would be left behind.

@@ -57,7 +57,7 @@ def _of_event(event: Event, lease: int, stage: str, story: Story) -> Moment | No
         return Moment(at=event.at, title="Asked for", detail=_asked_in(event))
     if event.note == "cancel asked":
         return Moment(at=event.at, title="A person asked to stop", tone="warn")
-    if event.from_status != event.to_status and event.to_status != JobStatus.processing:
+    if event.to_status not in (event.from_status, JobStatus.processing):
         return _moved(event, story)
     if event.lease != lease:
         return _taken(event)

@@ -69,7 +69,7 @@ def load(character_id: CharacterId, person: Person, services: Services) -> Chara
     """A character this person can see. Raises NotFound."""
     with services.db.as_user(person) as conn:
         character = characters.get(conn, character_id)
-    if character is None or not _may_see(character, person, services):
+    if character is None or not may_see(character, person, services):
         raise NotFound("This character does not exist, or it is not yours.")
     return character
 
@@ -95,7 +95,7 @@ def save(
         if saved is not None:
             return saved
         standing = characters.get(conn, character_id)
-    if standing is None or not _may_see(standing, person, services):
+    if standing is None or not may_see(standing, person, services):
         raise NotFound("This character was deleted, or it is not yours.")
     raise Conflict("Somebody else saved this character while you were typing. Look at both, and choose.")
 
@@ -105,7 +105,8 @@ def _require_editor(person: Person) -> None:
         raise NotAllowed("Writing characters needs the editor role. Ask an admin for it.")
 
 
-def _may_see(character: Character, person: Person, services: Services) -> bool:
+def may_see(character: Character, person: Person, services: Services) -> bool:
+    """True where the studio shows this character to `person`: their own, their team's, or by their role."""
     # The platform's own policy also shows strangers' public characters; the studio does not work on those.
     return (
         character.user_id == person.id

@@ -187,8 +187,12 @@ def outcome(job_id: JobId, person: Person, services: Services) -> Outcome:
 
 
 def _link(bucket: str, path: str, job: Job, services: Services) -> str:
-    """A signed link, where the path lies in the folder of the owner that was noted when it was asked."""
-    if not path or path.split("/", 1)[0] not in {str(job.metadata.get("owner")), str(job.user_id)}:
+    """A signed link, where the path lies in the folder of the owner that was noted when it was asked.
+
+    Users write jobs of the platform themselves, so there only their own folder counts.
+    """
+    owner = job.metadata.get("owner") if job.runner == "studio" else None
+    if not path or path.split("/", 1)[0] not in {str(owner), str(job.user_id)}:
         return ""
     return services.links.sign((bucket, path), datetime.now(UTC))
 

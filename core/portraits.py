@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from core.characters import may_see
 from core.db import activity, characters, jobs, portraits, repeat_on_deadlock
 from core.errors import NotAllowed, NotFound
 from core.services import Services
@@ -77,7 +78,7 @@ def tiles(character_id: CharacterId, person: Person, services: Services) -> list
         character = characters.get(conn, character_id)
         running = jobs.open_of_character(conn, character_id)
         shown = portraits.of_character(conn, character_id)
-    if character is None:
+    if character is None or not may_see(character, person, services):
         raise NotFound("This character does not exist, or it is not yours.")
     waits = _Waits.of(running, services)
     saved = {portrait.job_id for portrait in shown}

@@ -40,7 +40,7 @@ def shown_order(desk: Desk) -> list[str | None]:
 def test_generate_asks_for_as_many_as_chosen_and_they_arrive_by_themselves(
     desk: Desk, site: Site, character: Character
 ):
-    desk.page.locator("#count").get_by_text("2", exact=True).click()
+    desk.page.get_by_label("2", exact=True).check()
     desk.own_words.fill("on the quay")
     desk.page.get_by_role("button", name="Generate").click()
     expect(desk.page.get_by_test_id("tile-job")).to_have_count(2)
@@ -65,7 +65,7 @@ def test_generate_saves_what_is_typed_first(desk: Desk, site: Site, character: C
 
 def test_the_final_prompt_and_the_price_stand_there_before_paying(desk: Desk):
     desk.own_words.fill("holding a brass lantern")
-    desk.page.locator("#pose").get_by_text("Profile").click()
+    desk.page.get_by_label("Profile").check()
 
     desk.page.get_by_role("button", name=re.compile("Final prompt")).click()
 

@@ -29,7 +29,8 @@ function set(next) {
 function add() {
   const fresh = input.value.split(",").map((part) => part.trim().slice(0, props.longest_)).filter((part) => part && !has(part));
   input.value = "";
-  const next = [...new Map([...tags(), ...fresh].map((tag) => [tag.toLowerCase(), tag])).values()].slice(0, props.most_);
+  const seen = new Set(); // the first spelling of a word stays
+  const next = [...tags(), ...fresh].filter((tag) => !seen.has(tag.toLowerCase()) && seen.add(tag.toLowerCase())).slice(0, props.most_);
   if (fresh.length) set(next);
 }
 

@@ -1,0 +1,78 @@
+"""Whatever a browser's script sends with an event is a stranger's word."""
+
+import gradio as gr
+import pytest
+
+from core.errors import BadRequest, Conflict
+from studio import asking, editor, prompt_bar
+
+
+def event(**data: object) -> gr.EventData:
+    return gr.EventData(None, data)
+
+
+@pytest.mark.parametrize("sent", [None, 7, "", "../../etc", ["x"], {"id": 1}])
+def test_what_is_no_id_is_refused(sent: object):
+    with pytest.raises(BadRequest):
+        asking.sent_id(event(id=sent))
+
+
+@pytest.mark.parametrize("sent", [None, "abc", ["not-an-id"], ["0" * 32] * 3])
+def test_what_is_no_short_list_of_ids_is_refused(sent: object):
+    with pytest.raises(BadRequest):
+        asking.sent_ids(event(ids=sent), "ids", most=2)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None,
+        {},
+        "name",
+        {"user_id": "me"},
+        {"name": "Mira", "version": 9},
+        {"appearance_tags": "one, two"},
+        {"clothing_tags": ["x"] * 1000},
+        {"description": "x" * 100_000},
+    ],
+)
+def test_fields_the_editor_does_not_have_or_cannot_hold_are_refused(sent: object):
+    with pytest.raises(BadRequest):
+        editor._changes(event(changes=sent))
+
+
+def test_text_arrives_as_text_and_an_emptied_role_as_none():
+    changes = editor._changes(event(changes={"name": 12, "role": "  ", "appearance_tags": ["a", 3]}))
+
+    assert changes == {"name": "12", "role": None, "appearance_tags": ("a", "3")}
+
+
+@pytest.mark.parametrize("sent", [None, "3", True, 1.5])
+def test_a_version_is_a_whole_number(sent: object):
+    with pytest.raises(BadRequest):
+        editor._version(event(version=sent))
+
+
+@pytest.mark.parametrize("sent", [None, "", "x", {}, {"chosen": ""}, {"chosen": None}])
+def test_no_chosen_model_leaves_the_choice_to_the_rules(sent: object):
+    assert prompt_bar._picked(sent) is None
+
+
+def test_a_chosen_model_that_is_no_id_is_refused():
+    with pytest.raises(BadRequest):
+        prompt_bar._picked({"chosen": "flux; drop table"})
+
+
+def test_an_error_reaches_the_page_as_its_sentence_and_never_as_markup():
+    with pytest.raises(gr.Error) as shown, asking.told():
+        raise Conflict("Somebody <b>else</b> saved.")
+
+    assert shown.value.message == "Somebody &lt;b&gt;else&lt;/b&gt; saved."
+
+
+def test_a_bug_is_an_apology_on_the_page_and_shows_nothing_of_itself():
+    with pytest.raises(gr.Error) as shown, asking.told():
+        raise KeyError("secret-of-the-house")
+
+    assert "secret-of-the-house" not in str(shown.value.message)
+    assert "ours" in str(shown.value.message)
