@@ -9,11 +9,10 @@ from uuid import UUID
 import streamlit as st
 
 from audit import words
-from audit.asking import told
-from audit.services import person, read, services
+from audit.asking import asked, told
+from audit.services import any_worker, person, services
 from core import generation
 from core.audit.jobs import JobState, Story
-from core.db import workers
 from core.errors import StudioError
 from core.values import JobId, JobStatus, Role
 
@@ -60,7 +59,8 @@ def _may_cancel(story: Story) -> bool:
 
 def _may_retry(story: Story) -> bool:
     ended = story.job.status in (JobStatus.failed, JobStatus.cancelled)
-    return ended and story.job.runner == "studio" and person().holds(Role.editor)
+    # Asked for again once already: the same click would only lead to that job, which the page links to.
+    return ended and not story.again and story.job.runner == "studio" and person().holds(Role.editor)
 
 
 def _button(label: str, name: str, story: Story, *, icon: str) -> None:
@@ -96,11 +96,16 @@ def _carry_out(act: Callable[[Story], str], story: Story) -> None:
 
 def _ask_retry(story: Story) -> None:
     estimate = next((entry.amount_usd for entry in story.costs if entry.kind == "estimated"), None)
+    price = (
+        "its price is not known"
+        if estimate is None
+        else f"the last one was estimated at {words.money(estimate)}"
+    )
     st.write(
         f"A **new job** asks {story.row.model or 'the same model'} for the same picture once more. "
-        f"This one cost an estimated {words.money(estimate)}; the new one is paid at today's price."
+        f"It is paid for again: {price}."
     )
-    if not read(lambda conn: workers.any_alive(conn, within=services().settings.heartbeat_seconds * 2)):
+    if asked(any_worker) is False:
         st.info("No worker is running: it waits until one starts.", icon=":material/schedule:")
 
 
@@ -115,11 +120,11 @@ def _ask_cancel(story: Story) -> None:
 
 
 def _retry(story: Story) -> str:
-    asked = generation.retry(story.job.id, person(), services())
-    st.query_params["job"] = str(asked.job_id)
+    made = generation.retry(story.job.id, person(), services())
+    st.query_params["job"] = str(made.job_id)
     return (
         "Asked for again: this is the new job."
-        if asked.created
+        if made.created
         else "It was asked for again already: this is that job."
     )
 

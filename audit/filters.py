@@ -8,19 +8,19 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
-from audit import words
+from audit import redraw, words
 from core.audit.jobs import JobFilter, JobState, ModelName
 from core.values import ModelId
 
 # What stands here stands in the address too: a changed word is a broken bookmark.
 PERIODS = {
-    "1 hour": timedelta(hours=1),
-    "24 hours": timedelta(days=1),
-    "7 days": timedelta(days=7),
+    "All time": None,  # first, and so the usual one: nothing is hidden before a person asks for less
     "30 days": timedelta(days=30),
-    "All time": None,
+    "7 days": timedelta(days=7),
+    "24 hours": timedelta(days=1),
+    "1 hour": timedelta(hours=1),
 }
-USUAL_PERIOD = "7 days"
+ALWAYS = "All time"
 _STATES = {said: state for state, said in words.STATES.items()}
 
 
@@ -61,12 +61,10 @@ def draw(models: Sequence[ModelName]) -> Chosen:
             selection_mode="multi",
             key="status",
             bind="query-params",
-            width="stretch",
         )
         period = st.selectbox(
             "Asked within",
             list(PERIODS),
-            index=list(PERIODS).index(USUAL_PERIOD),
             key="period",
             bind="query-params",
         )
@@ -99,7 +97,7 @@ def draw(models: Sequence[ModelName]) -> Chosen:
         model_id=ModelId(labels[model].id) if model else None,
         text=text or "",
     )
-    return Chosen(base=base, period=period or USUAL_PERIOD, live=live)
+    return Chosen(base=base, period=period or ALWAYS, live=live)
 
 
 def model_labels(models: Sequence[ModelName]) -> dict[str, ModelName]:
@@ -121,9 +119,11 @@ def show_only(state: JobState) -> None:
 
 def look_at_all_time() -> None:
     """Lift the period; for a button's `on_click`."""
-    st.session_state["period"] = "All time"
+    redraw.ask()
+    st.session_state["period"] = ALWAYS
 
 
 def lift() -> None:
     """Lift every filter; for a button's `on_click`."""
-    st.session_state.update(q="", status=[], provider=None, model=None, period="All time")
+    redraw.ask()
+    st.session_state.update(q="", status=[], provider=None, model=None, period=ALWAYS)

@@ -11,11 +11,11 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from audit import job_story, words
+from audit import job_story, redraw, words
 from audit.asking import asked
-from audit.filters import Chosen, lift, look_at_all_time, show_only
+from audit.filters import ALWAYS, Chosen, lift, look_at_all_time, show_only
 from audit.look import say
-from audit.services import person, services
+from audit.services import any_worker, person, services
 from core.audit import jobs
 from core.audit.jobs import Counted, JobFilter, JobPage, JobRow, JobState, Key
 from core.services import Services
@@ -51,11 +51,13 @@ def _begin_again_on_new_filters(chosen: Chosen) -> None:
 
 
 def _list(chosen: Chosen) -> None:
+    redraw.heed()
     wanted = chosen.wanted()
     _unknown_outcomes()
     counted = asked(lambda conn: jobs.counts(conn, wanted))
     if counted is not None:
         _counts(counted, chosen.period)
+        _nobody_works(counted[JobState.queued])
     before, after = (Key.read(st.query_params.get(name, "")) for name in ("before", "after"))
     page = asked(lambda conn: jobs.page(conn, wanted, before=before, after=after, limit=PER_PAGE))
     if page is None:
@@ -87,9 +89,17 @@ def _counts(counted: Mapping[JobState, Counted], period: str) -> None:
         f"<span>{words.STATES[state]}</span></li>"
         for state, number in counted.items()
     )
-    span = "of all time" if period == "All time" else f"asked within {period}"
+    span = "of all time" if period == ALWAYS else f"asked within {period}"
     note = f"Jobs {span}, counted to {jobs.MOST_COUNTED:,} a status. As of {words.clock(datetime.now(UTC))}."
     st.html(f'<ul class="au-counts">{cards}</ul><p class="au-age">{say(note)}</p>')
+
+
+def _nobody_works(queued: Counted) -> None:
+    if queued.number and asked(any_worker) is False:
+        st.info(
+            "**No worker is running.** What is queued waits until the studio or a worker starts.",
+            icon=":material/schedule:",
+        )
 
 
 def _nothing(chosen: Chosen, page: JobPage) -> None:
@@ -101,7 +111,7 @@ def _nothing(chosen: Chosen, page: JobPage) -> None:
         elif chosen.narrows:
             _say_nothing("No job fits", "No job fits these filters. Change one, or lift them all.")
             st.button("Lift all filters", key="lift", on_click=lift)
-        elif chosen.period != "All time":
+        elif chosen.period != ALWAYS:
             _say_nothing("A quiet time", f"No job was asked for within {chosen.period}.")
             st.button("Look at all time", key="all_time", on_click=look_at_all_time)
         else:
@@ -127,27 +137,24 @@ def _table(rows: Sequence[JobRow]) -> None:
         row_height=40,
         column_config={
             "Status": st.column_config.MultiselectColumn(
-                width=142, options=list(words.STATES.values()), color=list(_PILLS.values())
+                width=140, options=list(words.STATES.values()), color=list(_PILLS.values())
             ),
-            "Asked": st.column_config.DatetimeColumn(width=128, format="D MMM, HH:mm:ss"),
-            "Character": st.column_config.TextColumn(width=118),
-            "Now": st.column_config.TextColumn("What happened", width=244),
-            "Code": st.column_config.TextColumn(width=154),
-            "Model": st.column_config.TextColumn(width=108),
-            "Took": st.column_config.TextColumn(width=66, alignment="right"),
-            "Cost": st.column_config.TextColumn(width=88, alignment="right"),
+            "Asked": st.column_config.DatetimeColumn(width=124, format="D MMM, HH:mm:ss"),
+            "Character": st.column_config.TextColumn(width=106),
+            "Now": st.column_config.TextColumn("What happened", width=212),
+            "Code": st.column_config.TextColumn(width=152),
+            "Model": st.column_config.TextColumn(width=104),
+            "Took": st.column_config.TextColumn(width=60, alignment="right"),
+            "Cost": st.column_config.TextColumn(width=94, alignment="right"),
             "Job": st.column_config.TextColumn(width=84),
         },
     )
-    if st.session_state.pop("opened", False):
-        st.rerun(scope="app")
 
 
 def _opened(key: str, ids: Sequence[object]) -> None:
     cells = st.session_state[key].selection.cells
     if cells and cells[0][0] < len(ids):
         job_story.open_job(ids[cells[0][0]])
-        st.session_state["opened"] = True  # a fragment redraws itself alone; the story takes the whole page
 
 
 def _line(row: JobRow) -> dict[str, object]:

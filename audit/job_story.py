@@ -8,10 +8,10 @@ from uuid import UUID
 
 import streamlit as st
 
-from audit import actions, pictures, timeline, words
+from audit import actions, pictures, redraw, timeline, words
 from audit.asking import asked
 from audit.look import badge, say
-from audit.services import services
+from audit.services import any_worker, services
 from core.audit import jobs
 from core.audit.jobs import CostEntry, JobState, Sent, Story
 from core.values import JobId
@@ -23,6 +23,7 @@ _ADDRESS = "job"
 def open_job(job_id: object) -> None:
     """Go to a job's story; for a button's `on_click`."""
     actions.forget()
+    redraw.ask()
     st.query_params[_ADDRESS] = str(job_id)
 
 
@@ -84,6 +85,7 @@ def _head(story: Story) -> None:
 
 def _body(drawn: Story) -> None:
     """Everything below the head. A changed state needs other buttons, so the whole page is drawn again then."""
+    redraw.heed()
     answer = asked(lambda conn: jobs.story(conn, JobId(drawn.job.id)))
     if answer is None:
         return
@@ -122,16 +124,19 @@ def _standing(story: Story) -> None:
 
 def _unfinished(story: Story) -> None:
     silent = story.silent_for(datetime.now(UTC))
-    step = story.step
-    if step and silent > services().settings.stuck_after:
+    if story.row.state is JobState.queued and asked(any_worker) is False:
         st.warning(
-            f"**It does not move.** {step.why} Recovery would {words.ACTIONS[step.action]}.",
-            icon=":material/hourglass_disabled:",
+            "**No worker is running.** It waits until the studio or a worker starts; nothing is lost, and nothing was paid.",
+            icon=":material/schedule:",
         )
-        return
-    stage = words.STAGES.get(story.job.stage or "", "Waiting")
-    share = f", {story.job.progress:.0%} done" if story.job.progress else ""
-    st.info(f"{stage}{share}. Last heard of {words.lasted(silent)} ago.", icon=":material/progress_activity:")
+    elif story.step and silent > services().settings.stuck_after:
+        st.warning(f"**It does not move.** {story.step.why}", icon=":material/hourglass_disabled:")
+    else:
+        stage = words.STAGES.get(story.job.stage or "", "Waiting")
+        share = f", {story.job.progress:.0%} done" if story.job.progress else ""
+        st.info(
+            f"{stage}{share}. Last heard of {words.lasted(silent)} ago.", icon=":material/progress_activity:"
+        )
 
 
 def _timeline(story: Story) -> None:

@@ -16,7 +16,7 @@ from typing import TypeVar
 import streamlit as st
 
 from core.auth import LOCAL_PERSON
-from core.db import Connection
+from core.db import Connection, workers
 from core.errors import SetupFailed
 from core.services import Services, open_services
 from core.settings import Settings
@@ -92,6 +92,11 @@ def read(question: Callable[[Connection], T]) -> T:
     """
     with services().db.as_reader(person()) as conn:
         return question(conn)
+
+
+def any_worker(conn: Connection) -> bool:
+    """True where some worker was heard of within two heartbeats; for `read`."""
+    return workers.any_alive(conn, within=2 * services().settings.heartbeat_seconds)
 
 
 @st.cache_resource(on_release=lambda opened: opened.close(), show_spinner="Opening the database …")

@@ -118,6 +118,6 @@ def _of_sent(sent: Sent) -> Iterator[Moment]:
         yield Moment(
             at=sent.settled_at,
             title="Request settled",
-            detail=f"{words.OUTCOMES.get(sent.outcome, sent.outcome)}, by {sent.settled_by}",
+            detail=f"{words.OUTCOMES.get(sent.outcome, sent.outcome)} (written by the {sent.settled_by}).",
             tone="good" if sent.outcome == "finished" else "warn",
         )

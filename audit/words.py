@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 
 from core.audit.jobs import Counted, JobState
-from core.recovery import Action
 from core.values import JobStage
 
 STATES: Mapping[JobState, str] = {
@@ -41,13 +40,13 @@ STAGES: Mapping[str, str] = {
     JobStage.outcome_unknown: "Outcome unknown",
 }
 OUTCOMES: Mapping[str | None, str] = {
-    None: "open: its picture may still come",
-    "not_accepted": "not accepted: nothing is owed",
-    "finished": "finished",
-    "refused": "refused by the provider",
-    "cancelled": "stopped in time",
-    "expired": "expired: paid, and its picture is gone",
-    "given_up": "given up by a person",
+    None: "Open: its picture may still come",
+    "not_accepted": "Not accepted: nothing is owed",
+    "finished": "Finished",
+    "refused": "Refused by the provider",
+    "cancelled": "Stopped in time",
+    "expired": "Expired: paid, and its picture is gone",
+    "given_up": "Given up by a person",
 }
 KINDS: Mapping[str, str] = {
     "estimated": "Estimated at the click",
@@ -55,17 +54,6 @@ KINDS: Mapping[str, str] = {
     "billed": "Billed by the provider",
     "refund": "Refunded",
 }
-ACTIONS: Mapping[Action, str] = {
-    Action.complete: "complete it and save its picture",
-    Action.ask: "ask the provider about its receipt",
-    Action.requeue: "put it back into the queue",
-    Action.give_up: "give it up",
-    Action.unknown: "mark it as outcome unknown, and send nothing again",
-    Action.person: "nothing by itself: a person decides",
-    Action.save: "save its picture",
-    Action.rescue: "ask the provider about its paid picture",
-}
-
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -84,7 +72,9 @@ def count(counted: Counted) -> str:
 
 
 def lasted(seconds: float) -> str:
-    """A length of time: 0.8 s, 12 s, 3 min, 5 h, 2 days."""
+    """A length of time: 80 ms, 1.8 s, 12 s, 3 min, 5 h, 2 days."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:  # noqa: PLR2004 - below ten seconds the tenths matter
         return f"{seconds:.1f} s"
     if seconds < 2 * _MINUTE:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from core import log, plans, routing
-from core.db import assets, costs, jobs, models, portraits
+from core.db import assets, costs, jobs, models, portraits, workers
 from core.errors import BadRequest, Conflict, NotFound
 from core.plans import Plan
 from core.services import Services
@@ -35,6 +35,7 @@ from core.values import (
 )
 
 _log = log.get(__name__)
+NO_WORKER = "No worker is running, so this picture waits in the queue until one is started."
 _LONGEST_KEY = 200
 
 
@@ -91,8 +92,10 @@ def request(asked: PortraitRequest, person: Person, services: Services) -> Asked
             retried_from=asked.retried_from,
             max_waiting=services.settings.max_waiting,
         )
+        idle = not workers.any_alive(conn, within=3 * services.settings.heartbeat_seconds)
     _log.info("portrait_asked", job_id=str(job_id), provider=plan.model.provider, created=created)
-    return Asked(job_id=job_id, created=created, warnings=plan.warnings)
+    waits = (NO_WORKER,) if idle else ()
+    return Asked(job_id=job_id, created=created, warnings=(*plan.warnings, *waits))
 
 
 def cancel(job_id: JobId, person: Person, services: Services) -> JobStatus:
@@ -102,6 +105,12 @@ def cancel(job_id: JobId, person: Person, services: Services) -> JobStatus:
     """
     with services.db.as_user(person) as conn:
         return jobs.cancel(conn, job_id)
+
+
+def dismiss(job_id: JobId, person: Person, services: Services) -> None:
+    """Take a failed picture out of the grid; its story and its cost stay. Raises NotFound."""
+    with services.db.as_user(person) as conn:
+        jobs.dismiss(conn, job_id)
 
 
 def retry(job_id: JobId, person: Person, services: Services, *, model_id: ModelId | None = None) -> Asked:

@@ -12,7 +12,7 @@ from core.auth import LOCAL_PERSON
 from core.catalog import Catalog
 from core.db import Connection, Database, models, people
 from core.db.embedded import EmbeddedPostgres
-from core.db.migrate import migrate
+from core.db.migrate import migrate, refuse_unadopted
 from core.downloads import Downloads
 from core.events import Events
 from core.providers import Provider
@@ -62,7 +62,7 @@ def set_up_database(dsn: str, settings: Settings, say: Callable[[str], None]) ->
         dsn,
         supabase_url=settings.supabase_url,
         say=say,
-        after=lambda conn: insert_what_ships(conn, local_person=settings.embedded),
+        after=lambda conn: insert_what_ships(conn, local_person=settings.supabase_url is None),
     )
 
 
@@ -98,6 +98,7 @@ def open_services(settings: Settings) -> Generator[Services]:
             log.keep_out(secret.get_secret_value())
     with contextlib.ExitStack() as stack:
         dsn = _database_address(settings, stack)
+        refuse_unadopted(dsn)
         set_up_database(dsn, settings, lambda _line: None)
         db = Database.open(
             dsn, max_size=settings.worker_threads + 8, share_with_team=settings.shares_with_team

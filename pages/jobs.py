@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from audit import actions, filters, job_list, job_story
+from audit import actions, filters, job_list, job_story, redraw
 from audit.asking import asked
 from core.audit import jobs
 
+redraw.settle()
 actions.flash()
 models = asked(jobs.models)
 if models is None:

@@ -100,6 +100,11 @@ def cancel(conn: Connection, job_id: JobId) -> JobStatus:
     return JobStatus(row[0])
 
 
+def dismiss(conn: Connection, job_id: JobId) -> None:
+    """Take a failed job out of the grid, as the person of this connection; raises NotFound."""
+    conn.execute("SELECT studio.dismiss(%s)", (job_id,))
+
+
 def get(conn: Connection, job_id: JobId) -> Job | None:
     """One job, or None where there is none this connection may see."""
     with conn.cursor(row_factory=as_job) as cursor:

@@ -108,6 +108,18 @@ def migrate(
     return [one.file for one in applied]
 
 
+def refuse_unadopted(dsn: str) -> None:
+    """Raise SetupFailed where the platform's tables stand and were never adopted: starting a program is not the
+    moment to change somebody's database; `python -m core migrate` is.
+    """
+    with as_ours(), connect(dsn, session_settings(share_with_team=False)) as conn:
+        if _there_is(conn, "public.characters") and not _there_is(conn, "studio.schema_migrations"):
+            raise SetupFailed(
+                "DATABASE_URL leads to a database of the platform that the studio has not adopted yet. "
+                "Run `python -m core migrate` there first."
+            )
+
+
 def read_folder(folder: Path) -> list[Migration]:
     """The migrations of `folder`, oldest first. Raises SetupFailed: a wrong name, a version held twice."""
     try:

@@ -151,3 +151,17 @@ begin
 end $$;
 revoke execute on function studio.cancel(uuid) from public;
 grant execute on function studio.cancel(uuid) to authenticated;
+
+-- A failed picture that a person does not want to see in the grid any more; its story stays.
+create function studio.dismiss(p_job uuid) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.jobs j set metadata = j.metadata || '{"dismissed": true}'
+  where j.id = p_job and j.status in ('failed', 'cancelled') and j.runner = 'studio'
+    and studio.has_role('editor') and (j.user_id = auth.uid() or studio.shares());
+  if not found then
+    raise exception 'This picture has not failed, or it is not yours.' using errcode = 'PS404', detail = 'NOT_FOUND';
+  end if;
+end $$;
+revoke execute on function studio.dismiss(uuid) from public;
+grant execute on function studio.dismiss(uuid) to authenticated;

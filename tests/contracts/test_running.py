@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from core import generation, portraits, running
-from core.errors import Conflict
+from core import generation, portraits, running, worker
+from core.errors import Conflict, NotFound
 from core.values import JobStage, JobStatus
 from tests import builders
 
@@ -249,3 +249,29 @@ def test_a_job_that_kills_its_worker_each_time_is_given_up_in_words(services, an
     job = generation.outcome(job_id, ana, services).job
     assert (job.status, job.error_code) == (JobStatus.failed, "STUCK")
     assert fal.counts()["submits"] == 0
+
+
+def test_a_failed_picture_is_taken_out_of_the_grid_and_its_story_stays(services, ana, ben, character, ask, fal):
+    fal.fault("outcome", "content_policy")
+    job_id = ask()
+    builders.work(services)
+    shown_before = [tile.id for tile in portraits.tiles(character.id, ana, services)]
+
+    with pytest.raises(NotFound):
+        generation.dismiss(job_id, ben, services)
+    generation.dismiss(job_id, ana, services)
+
+    assert shown_before == [str(job_id)]
+    assert portraits.tiles(character.id, ana, services) == []
+    assert generation.outcome(job_id, ana, services).job.error_code == "CONTENT_REFUSED"
+
+
+def test_without_a_worker_the_person_is_told_that_the_picture_waits(services, ana, character, eventually):
+    alone = generation.request(builders.a_request(character), ana, services)
+
+    with worker.in_thread(services):
+        eventually(lambda: builders.rows(services.db, "SELECT 1 FROM studio.workers"))
+        attended = generation.request(builders.a_request(character), ana, services)
+
+    assert generation.NO_WORKER in alone.warnings
+    assert generation.NO_WORKER not in attended.warnings

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from core.db import migrate as migrate_module
-from core.db.migrate import migrate
+from core.db.migrate import migrate, refuse_unadopted
 from core.errors import SetupFailed
 
 REPOSITORY = Path(__file__).parents[2]
@@ -348,3 +348,15 @@ def test_the_studios_own_migrations_apply_to_an_empty_database_and_twice(empty_d
 
     assert len(first) == len(list(migrate_module.FOLDER.glob("*.sql")))
     assert second == []
+
+
+def test_a_program_that_starts_does_not_adopt_a_platforms_database_by_itself(empty_dsn):
+    with psycopg.connect(empty_dsn) as conn:
+        conn.execute("CREATE TABLE public.characters (id uuid PRIMARY KEY)")
+
+    with pytest.raises(SetupFailed, match="python -m core migrate"):
+        refuse_unadopted(empty_dsn)
+
+
+def test_a_database_of_our_own_may_be_brought_up_to_date_by_a_program_that_starts(dsn):
+    refuse_unadopted(dsn)

@@ -1,22 +1,25 @@
 """The studio's page over a real server: real Postgres, real routes, Sketch as the provider."""
 
+import asyncio
 import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from playwright.sync_api import Browser, sync_playwright
 from starlette.requests import HTTPConnection
 
 import studio
 from core import api, characters, generation, worker
 from core import portraits as shown
-from core.auth import LOCAL_PERSON
+from core.auth import LOCAL_PERSON, Gate
 from core.db import people
 from core.portraits import Tile
 from core.services import Services, open_services
@@ -90,11 +93,23 @@ def eventually(holds: Callable[[], bool], *, within: float = 30) -> None:
         time.sleep(0.05)
 
 
+def built(services: Services, gate: Gate) -> FastAPI:
+    """The whole application. Gradio leaves event loops behind where none runs while a page is built, and
+    Playwright's own may run in this thread.
+    """
+
+    async def build() -> FastAPI:
+        return studio.mount(api.build(services, gate), services, gate)
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        return elsewhere.submit(asyncio.run, build()).result()
+
+
 @contextlib.contextmanager
-def serving(app: object) -> Iterator[str]:
+def serving(app: FastAPI) -> Iterator[str]:
     """The address of an app that is being served on a free port of this machine."""
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1)  # pyright: ignore[reportArgumentType]
+        uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1)
     )
     thread = threading.Thread(target=server.run, name="site")
     thread.start()
@@ -134,9 +149,7 @@ def site(settings: Settings) -> Iterator[Site]:
         with services.db.as_service() as conn:
             people.insert_missing(conn, LOCAL_PERSON.id, "local@studio.invalid")
         gate = DoorGate()
-        app = api.build(services, gate)
-        studio.mount(app, services, gate)
-        with serving(app) as url:
+        with serving(built(services, gate)) as url:
             yield Site(url, services, gate)
 
 

@@ -1,0 +1,208 @@
+"""Who may do what, read from the catalogue of the migrated database: a new table or function that forgets its
+rights fails here without anybody having to write a test for it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.builders import rows
+
+PEOPLE = ("anon", "authenticated")
+WRITES = ("INSERT", "UPDATE", "DELETE")
+
+# Definer functions that somebody may call, and why that is meant.
+ANYBODY = {
+    "job_move_is_legal",  # asked by a trigger that runs as its writer; reads one job's state
+    "lock_job",  # the same: an asset locks its job first
+    "note_finding",  # the same: what a writer's row cannot keep becomes a finding
+    "plain_address",  # the same: a signed link of our own becomes bucket/path
+}
+PEOPLE_WITH_A_ROLE = {
+    "ask",
+    "cancel",
+    "note_audit",
+    "price_of",  # a price is no secret of a person
+    "owner_of",  # asked by policies
+    "may_read_job",  # asked by policies
+}
+WIDE_OPEN = {  # the platform's own policies, as they stood (reference/old-platform.md)
+    ("api_providers", "read_providers"),
+    ("attribute_images", "read_attributes"),
+    ("style_images", "read_styles"),
+}
+
+
+def tables(database, *schemas):
+    return [
+        tuple(row)
+        for row in rows(
+            database,
+            """
+            SELECT n.nspname, c.relname, c.relrowsecurity FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY(%s) ORDER BY 1, 2
+            """,
+            (list(schemas),),
+        )
+    ]
+
+
+def may(database, role, table, right):
+    [[answer]] = rows(database, "SELECT has_table_privilege(%s, %s, %s)", (role, table, right))
+    return answer
+
+
+def test_every_table_has_row_level_security(database):
+    found = tables(database, "public", "studio")
+
+    assert len(found) >= 20
+    assert [f"{schema}.{table}" for schema, table, secured in found if not secured] == []
+
+
+def test_every_table_that_is_granted_has_a_policy(database):
+    policies = {tuple(row) for row in rows(database, "SELECT schemaname, tablename FROM pg_policies")}
+
+    bare = [
+        f"{schema}.{table}"
+        for schema, table, _ in tables(database, "public", "studio")
+        if (schema, table) not in policies
+        and any(may(database, role, f"{schema}.{table}", right) for role in PEOPLE for right in ("SELECT", *WRITES))
+    ]
+
+    assert bare == []
+
+
+def test_nobody_writes_the_studios_own_tables(database):
+    writable = [
+        f"{role} {right} {schema}.{table}"
+        for schema, table, _ in tables(database, "studio", "studio_queue")
+        for role in PEOPLE
+        for right in (*WRITES, "TRUNCATE")
+        if may(database, role, f"{schema}.{table}", right)
+    ]
+
+    assert writable == []
+
+
+def test_who_is_not_signed_in_reads_nothing_of_the_studios(database):
+    readable = [
+        f"{schema}.{table}"
+        for schema, table, _ in tables(database, "studio", "studio_queue")
+        if may(database, "anon", f"{schema}.{table}", "SELECT")
+    ]
+
+    assert readable == []
+
+
+def test_the_queue_is_closed_to_people(database):
+    [[anon, authenticated]] = rows(
+        database,
+        "SELECT has_schema_privilege('anon', 'studio_queue', 'USAGE'), has_schema_privilege('authenticated', 'studio_queue', 'USAGE')",
+    )
+
+    assert (anon, authenticated) == (False, False)
+
+
+def test_a_receipt_is_shown_to_nobody(database):
+    [[whole, receipt, outcome]] = rows(
+        database,
+        """
+        SELECT has_table_privilege('authenticated', 'studio.submissions', 'SELECT'),
+               has_column_privilege('authenticated', 'studio.submissions', 'receipt', 'SELECT'),
+               has_column_privilege('authenticated', 'studio.submissions', 'outcome', 'SELECT')
+        """,
+    )
+
+    assert (whole, receipt, outcome) == (False, False, True)
+
+
+def test_every_view_asks_with_the_rights_of_who_looks(database):
+    views = rows(
+        database,
+        """
+        SELECT n.nspname || '.' || c.relname, coalesce('security_invoker=true' = ANY(c.reloptions), false)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('v', 'm') AND n.nspname IN ('public', 'studio')
+        """,
+    )
+
+    assert ("studio.spend", True) in views
+    assert [name for name, invoker in views if not invoker] == []
+
+
+def definers(database):
+    """Functions that run with the studio's rights and can be called: triggers cannot."""
+    return rows(
+        database,
+        """
+        SELECT p.proname, p.oid, p.proconfig, p.prorettype = 'trigger'::regtype
+        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+        WHERE p.prosecdef AND n.nspname IN ('public', 'studio')
+        """,
+    )
+
+
+def test_every_function_with_the_studios_rights_looks_names_up_nowhere_else(database):
+    open_to_planting = [name for name, _, settings, _ in definers(database) if 'search_path=""' not in (settings or [])]
+
+    assert definers(database) != []
+    assert open_to_planting == []
+
+
+@pytest.mark.parametrize(
+    ("role", "meant"), [("public", set()), ("anon", ANYBODY), ("authenticated", ANYBODY | PEOPLE_WITH_A_ROLE)]
+)
+def test_a_function_with_the_studios_rights_is_called_only_by_whom_it_is_meant_for(database, role, meant):
+    callable_by_role = {
+        name
+        for name, oid, _, is_trigger in definers(database)
+        if not is_trigger
+        and rows(database, "SELECT has_function_privilege(%s, %s::oid, 'EXECUTE')", (role, oid)) == [(True,)]
+    }
+
+    assert callable_by_role == meant
+
+
+def test_our_policies_for_people_begin_with_a_role(database):
+    ours = rows(
+        database,
+        """
+        SELECT schemaname || '.' || tablename || '.' || policyname, coalesce(qual, '') || coalesce(with_check, '')
+        FROM pg_policies
+        WHERE 'authenticated' = ANY(roles) AND (schemaname = 'studio' OR policyname LIKE 'studio_%')
+        """,
+    )
+
+    roleless = [name for name, rule in ours if not any(word in rule for word in ("has_role", "may_read", "may_change"))]
+
+    assert len(ours) >= 15
+    assert roleless == []
+
+
+def test_no_policy_lets_everybody_through_but_the_platforms_public_ones(database):
+    wide = {
+        tuple(row)
+        for row in rows(
+            database,
+            """
+            SELECT tablename, policyname FROM pg_policies
+            WHERE schemaname IN ('public', 'studio') AND roles && ARRAY['anon', 'authenticated', 'public']::name[]
+              AND (qual = 'true' OR with_check = 'true')
+            """,
+        )
+    }
+
+    assert wide == WIDE_OPEN
+
+
+def test_nobody_but_the_service_writes_models_prices_or_published_pictures(database):
+    written = rows(
+        database,
+        """
+        SELECT tablename, policyname FROM pg_policies
+        WHERE schemaname = 'public' AND cmd <> 'SELECT' AND roles && ARRAY['anon', 'authenticated', 'public']::name[]
+          AND tablename IN ('api_models', 'api_providers', 'attribute_images', 'style_images')
+        """,
+    )
+
+    assert written == []
