@@ -6,6 +6,7 @@
 import streamlit as st
 
 from audit import look
+from audit.asking import told
 from audit.services import person
 from core.errors import StudioError
 
@@ -14,10 +15,10 @@ MARK = "studio/assets/favicon.svg"
 st.set_page_config(page_title="Portrait Studio audit", page_icon=MARK, layout="wide")
 look.dress()
 st.logo(MARK, size="large")
+page = st.navigation([st.Page("pages/jobs.py", title="Jobs", icon=":material/list_alt:", default=True)])
 try:
     person()
 except StudioError as error:
-    st.error(error.sentence, icon=":material/error:")
+    told(error)
     st.stop()
-pages = {"Audit": [st.Page("pages/jobs.py", title="Jobs", icon=":material/list_alt:", default=True)]}
-st.navigation(pages).run()
+page.run()

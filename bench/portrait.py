@@ -13,13 +13,12 @@ import httpx
 from PIL import Image
 
 from bench.figures import Figure
-from bench.world import a_character, home
+from bench.world import a_character, home, settings
 from core import autosave, generation, running
 from core.auth import LOCAL_PERSON
 from core.providers import CancelAnswer
 from core.providers.fal import Fal
 from core.services import Services, open_services
-from core.settings import Settings
 from core.values import Finished, ImageModel, Order, PortraitRequest, Running, Size, Ticket
 from tests.emulator import EmulatorProcess
 
@@ -57,10 +56,7 @@ class Ready:
 def measure() -> list[Figure]:
     """Median ms of one 1024² portrait, and the same over its floor."""
     with home() as folder, EmulatorProcess() as emulator:
-        settings = Settings(
-            studio_home=folder, fal_key="emulator", fal_base_url=emulator.url, log_level="ERROR"
-        )
-        with open_services(settings) as services:
+        with open_services(settings(folder, fal_key="emulator", fal_base_url=emulator.url)) as services:
             fal = Fal("emulator", base_url=emulator.url)
             pictures = finished_pictures(fal, services, WARM_UP + TIMES)
             instant = dataclasses.replace(services, providers={"fal": Ready(fal, iter(pictures))})

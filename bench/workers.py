@@ -7,11 +7,10 @@ import time
 from pathlib import Path
 
 from bench.figures import Figure
-from bench.world import a_character, environment, home, process, wait_until
+from bench.world import a_character, environment, home, process, settings, wait_until
 from core import generation
 from core.auth import LOCAL_PERSON
 from core.services import Services, open_services
-from core.settings import Settings
 from core.values import PortraitRequest, Size
 from tests.emulator import EmulatorProcess
 
@@ -28,10 +27,9 @@ def measure() -> list[Figure]:
         given = {
             "fal_key": "emulator",
             "fal_base_url": emulator.url,
-            "log_level": "ERROR",
             "max_waiting": PORTRAITS,
         }
-        with open_services(Settings(studio_home=folder, **given)) as services:
+        with open_services(settings(folder, **given)) as services:
             _ask_and_hold(services)
             before = _processor_seconds(emulator)
             with _workers(folder, given, services):
@@ -82,7 +80,7 @@ def _carry_all(services: Services) -> float:
     """Seconds from the moment all jobs are due until the last is in the library."""
     began = time.perf_counter()
     _set_due(services, "now()")
-    wait_until(lambda: _count(services, "public.user_library") >= PORTRAITS, "the last portrait to be saved")
+    wait_until(lambda: _count(services, "public.user_library") >= PORTRAITS, "the last portrait", every=0.1)
     return time.perf_counter() - began
 
 

@@ -19,6 +19,7 @@ import httpx
 from core import characters
 from core.auth import LOCAL_PERSON
 from core.services import Services
+from core.settings import Settings
 from core.values import Character
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,11 +43,18 @@ def home() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def environment(home: Path, **settings: object) -> dict[str, str]:
+def settings(home: Path, **given: object) -> Settings:
+    """Every setting at its default but those given: a bench never touches the database or keys set up here."""
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    ours = {"studio_home": home, "log_level": "ERROR"}
+    return Settings(_env_file=None, **(defaults | ours | given))
+
+
+def environment(home: Path, **given: object) -> dict[str, str]:
     """What a process of the product sees: nothing of this machine's own settings or keys."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
     ours = {"STUDIO_HOME": str(home), "HOME": str(home), "LOG_LEVEL": "ERROR", "PYTHONPATH": str(ROOT)}
-    return kept | ours | {name.upper(): str(value) for name, value in settings.items()}
+    return kept | ours | {name.upper(): str(value) for name, value in given.items()}
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from core import log, plans, routing
-from core.db import assets, costs, jobs, models, portraits, workers
+from core.db import assets, costs, jobs, models, portraits, submissions, workers
 from core.errors import BadRequest, Conflict, NotFound
 from core.plans import Plan
 from core.services import Services
@@ -125,6 +125,13 @@ def retry(job_id: JobId, person: Person, services: Services, *, model_id: ModelI
         raise NotFound("This picture was not asked for here, so it cannot be asked for again.")
     if old.status not in {JobStatus.failed, JobStatus.cancelled}:
         raise Conflict("This picture has not failed. Wait for it, or cancel it first.")
+    with services.db.as_service() as conn:  # a receipt is shown to nobody else
+        paid = submissions.current(conn, job_id)
+    if paid is not None and paid.is_open:
+        raise Conflict(
+            "This picture is paid for and may still come; it is saved when it does. Wait for it, or ask for a new one.",
+            code="MAY_STILL_COME",
+        )
     return request(_again(old, model_id), person, services)
 
 

@@ -95,4 +95,4 @@ def warn(sentence: str) -> None:
 
 def say(sentence: str) -> None:
     """A short word at the edge of the page. Gradio lets some markup through, so it is escaped here."""
-    gr.Info(html.escape(sentence), duration=5)
+    gr.Info(html.escape(sentence), duration=6)

@@ -122,6 +122,7 @@ def _acts(asking: Asking) -> Mapping[str, Callable[[Press], None]]:
             PortraitId(at.tile_id), at.person, services, primary=at.was_primary
         ),
         "cancel": lambda at: generation.cancel(JobId(at.tile_id), at.person, services),
+        "dismiss": lambda at: generation.dismiss(JobId(at.tile_id), at.person, services),
         "retry": lambda at: _tell(generation.retry(JobId(at.tile_id), at.person, services)),
         "again": lambda at: _again(asking, at),
     }

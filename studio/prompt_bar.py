@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -65,16 +66,13 @@ def wire(asking: Asking, bar: PromptBar, shown: portraits.Portraits) -> None:
 
     def generate(
         request: gr.Request, event: gr.EventData, *, words: str, pose: str, picked: object
-    ) -> tuple[dict[str, object], object]:
+    ) -> tuple[dict[str, object], dict[str, object]]:
         with told():
             person, character_id = asking.person(request), sent_id(event)
-            for key in sent_ids(event, "keys", most=MOST_AT_ONCE):
-                order = _request(character_id, words, pose, picked, key=str(key))
-                try:
-                    _warn(generation.request(order, person, asking.services))
-                except StudioError as error:
-                    warn(error.sentence)
-                    return {"problem": error.sentence, "asked": True}, gr.skip()
+            keys = sent_ids(event, "keys", most=MOST_AT_ONCE)
+            _order(
+                asking, person, [_request(character_id, words, pose, picked, key=str(key)) for key in keys]
+            )
             preview = _preview(asking, person, _request(character_id, words, pose, picked))
             return {**preview, "asked": True}, portraits.value(asking, person, character_id)
 
@@ -105,8 +103,16 @@ def _choice(one: generation.ModelChoice) -> dict[str, object]:
     }
 
 
-def _warn(asked: generation.Asked) -> None:
-    for warning in asked.warnings:
+def _order(asking: Asking, person: Person, orders: Sequence[PortraitRequest]) -> None:
+    """Ask for each picture until one is refused; every warning is said once, however many pictures have it."""
+    warnings: dict[str, None] = {}
+    try:
+        for order in orders:
+            asked = generation.request(order, person, asking.services)
+            warnings.update(dict.fromkeys(asked.warnings))
+    except StudioError as error:
+        warn(error.sentence)
+    for warning in warnings:
         say(warning)
 
 

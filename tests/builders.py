@@ -44,7 +44,8 @@ def a_person(database: Database, name: str, *roles: Role) -> Person:
     person = Person(id=PersonId(uuid4()), roles=frozenset(roles), name=name)
     with database.as_service() as conn:
         conn.execute(
-            "INSERT INTO auth.users (id, email) VALUES (%s, %s)", (person.id, f"{name}-{person.id}@studio.invalid")
+            "INSERT INTO auth.users (id, email) VALUES (%s, %s)",
+            (person.id, f"{name}-{person.id}@studio.invalid"),
         )
     return person
 
@@ -76,7 +77,9 @@ def a_finished_portrait(person: Person, services: Services, character: Character
     return outcome
 
 
-def a_waiting_job(person: Person, services: Services, character: Character | None = None, **values: Any) -> Asked:
+def a_waiting_job(
+    person: Person, services: Services, character: Character | None = None, **values: Any
+) -> Asked:
     """A job that was asked for and that nobody has begun."""
     return generation.request(a_request(character, **values), person, services)
 
@@ -95,7 +98,9 @@ def work(services: Services) -> None:
     it waits for is the test's business.
     """
     calls: dict[tuple[str, JobId], int] = {}
-    while (entry := _taken(services, tired=[k for k, count in calls.items() if count >= _MOST_RUNS])) is not None:
+    while (
+        entry := _taken(services, tired=[k for k, count in calls.items() if count >= _MOST_RUNS])
+    ) is not None:
         calls[entry] = calls.get(entry, 0) + 1
         entrypoint, job_id = entry
         try:
@@ -122,7 +127,9 @@ def _taken(services: Services, *, tired: Sequence[tuple[str, JobId]]) -> tuple[s
         if (entrypoint, job_id) in tired:
             continue
         with services.db.as_service() as conn:
-            conn.execute("DELETE FROM studio_queue.pgqueuer WHERE dedupe_key = %s", (_key(entrypoint, job_id),))
+            conn.execute(
+                "DELETE FROM studio_queue.pgqueuer WHERE dedupe_key = %s", (_key(entrypoint, job_id),)
+            )
         return entrypoint, job_id
     return None
 
@@ -148,14 +155,19 @@ def as_platform(dsn: str, role: str, person: Person | None = None) -> Iterator[C
     if person is not None:
         claims |= {"sub": str(person.id), "app_metadata": {"roles": sorted(person.roles)}}
     with psycopg.connect(dsn, autocommit=True) as conn:
-        conn.execute("SELECT set_config('role', %s, false), set_config('request.jwt.claims', %s, false)", (role, json.dumps(claims)))
+        conn.execute(
+            "SELECT set_config('role', %s, false), set_config('request.jwt.claims', %s, false)",
+            (role, json.dumps(claims)),
+        )
         yield conn
 
 
-def rows(database: Database, statement: str, values: Mapping[str, object] | Sequence[object] = ()) -> list[Any]:
+def rows(
+    database: Database, statement: str, values: Mapping[str, object] | Sequence[object] = ()
+) -> list[Any]:
     """What the database holds, read with the studio's own rights."""
     with database.as_service() as conn:
-        return conn.execute(statement, values).fetchall()
+        return conn.execute(statement, values or None).fetchall()
 
 
 def one(database: Database, statement: str, values: Mapping[str, object] | Sequence[object] = ()) -> Any:

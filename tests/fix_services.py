@@ -72,7 +72,9 @@ def build(no_settings_around, dsn, tmp_path, fal) -> Iterator[Build]:
     """
     with contextlib.ExitStack() as stack:
 
-        def make(*, providers: tuple[str, ...] = ("sketch", "fal"), fal_url: str = fal.url, **values: object) -> Services:
+        def make(
+            *, providers: tuple[str, ...] = ("sketch", "fal"), fal_url: str = fal.url, **values: object
+        ) -> Services:
             named = {"studio_home": tmp_path, "team_sharing": False}
             settings = Settings(_env_file=None, **(FAST | named | values))
             return stack.enter_context(_opened(dsn, settings, providers, fal_url))
@@ -85,7 +87,11 @@ def _opened(dsn: str, settings: Settings, providers: tuple[str, ...], fal_url: s
     db = Database.open(dsn, max_size=settings.worker_threads + 8, share_with_team=settings.shares_with_team)
     events = Events(db.connect, shares=settings.shares_with_team)
     events.start()
-    with contextlib.closing(Fal(KEY, base_url=fal_url)) as fal, contextlib.closing(db), contextlib.closing(events):
+    with (
+        contextlib.closing(Fal(KEY, base_url=fal_url)) as fal,
+        contextlib.closing(db),
+        contextlib.closing(events),
+    ):
         with db.as_service() as conn:
             insert_what_ships(conn, local_person=True)
         known = {"sketch": Sketch(settings.sketch_seconds), "fal": fal}

@@ -39,6 +39,11 @@ class JobState(StrEnum):
     cancelled = "cancelled"
 
 
+_OF_PROCESSING = frozenset(
+    {JobState.processing, JobState.outcome_unknown}
+)  # one status, told apart by the stage
+
+
 class Key(NamedTuple):
     """Where a page of jobs begins or ends: the sorted columns of one row."""
 
@@ -269,12 +274,15 @@ def state_of(status: str, stage: str | None) -> JobState:
 
 _WHERE = """
     (%(since)s::timestamptz IS NULL OR j.created_at >= %(since)s)
+    AND (%(model)s::uuid IS NULL OR j.api_model_id = %(model)s)
     AND (%(models)s::uuid[] IS NULL OR j.api_model_id = ANY(%(models)s))
     AND (%(ids)s::uuid[] IS NULL OR j.id = ANY(%(ids)s))
     AND (%(codes)s::text[] IS NULL OR j.error_code = ANY(%(codes)s))
 """
+# One value stands by itself: out of an index on (status, created_at) only `=` comes sorted, `= ANY` does not.
 _STATES = """
-    (%(any_state)s::boolean
+    (%(status)s::text IS NULL OR j.status = %(status)s)
+    AND (%(any_state)s::boolean
      OR (%(by_status)s::boolean AND j.status = ANY(%(statuses)s::text[])
          AND (j.status <> 'processing' OR j.stage IS DISTINCT FROM 'outcome_unknown'))
      OR (%(unknown)s::boolean AND j.status = 'processing' AND j.stage = 'outcome_unknown'))
@@ -408,8 +416,10 @@ def _counted(number: int, most: int) -> Counted:
 
 def _states(states: Sequence[JobState]) -> dict[str, object]:
     statuses = [state.value for state in states if state is not JobState.outcome_unknown]
+    one = states[0].value if len(states) == 1 and states[0] not in _OF_PROCESSING else None
     return {
-        "any_state": not states,
+        "status": one,
+        "any_state": not states or one is not None,
         "by_status": bool(statuses),
         "statuses": statuses,
         "unknown": JobState.outcome_unknown in states,
@@ -419,19 +429,16 @@ def _states(states: Sequence[JobState]) -> dict[str, object]:
 def _narrowed(conn: Connection, wanted: JobFilter) -> dict[str, object]:
     """The filter as what indexes know: model ids, job ids, whole error codes; None where it narrows nothing."""
     ids, codes = _meant(conn, wanted.text)
-    return {"since": wanted.since, "models": _model_ids(conn, wanted), "ids": ids, "codes": codes}
+    models = None if wanted.model_id or wanted.provider is None else _models_of(conn, wanted.provider)
+    return {"since": wanted.since, "model": wanted.model_id, "models": models, "ids": ids, "codes": codes}
 
 
-def _model_ids(conn: Connection, wanted: JobFilter) -> list[UUID] | None:
-    if wanted.model_id is not None:
-        return [wanted.model_id]
-    if wanted.provider is None:
-        return None
+def _models_of(conn: Connection, provider: str) -> list[UUID]:
     rows = conn.execute(
         """
         SELECT m.id FROM public.api_models m JOIN public.api_providers p ON p.id = m.provider_id WHERE p.name = %s
         """,
-        (wanted.provider,),
+        (provider,),
     ).fetchall()
     return [row[0] for row in rows]
 

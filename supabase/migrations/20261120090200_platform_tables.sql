@@ -225,6 +225,8 @@ create index if not exists idx_character_scenes_character_id on public.character
 create index if not exists models_by_key on public.api_models (provider_id, model_key);
 create index if not exists jobs_recent on public.jobs (created_at desc, id desc);
 create index if not exists jobs_unfinished on public.jobs (created_at) where status in ('queued', 'processing');
+create index if not exists jobs_unsaved on public.jobs (created_at desc)
+  where status = 'completed' and character_id is not null and stage is distinct from 'saved';
 create index if not exists jobs_of_character on public.jobs (character_id, created_at desc);
 create unique index if not exists jobs_one_per_key on public.jobs (user_id, idempotency_key)
   where idempotency_key is not null;

@@ -16,6 +16,18 @@ $$;
 revoke execute on function studio.price_of(uuid, integer, integer) from public;
 grant execute on function studio.price_of(uuid, integer, integer) to authenticated;
 
+-- What one attempt costs as far as it is known: the rule of view studio.spend, for one attempt.
+create function studio.best_cost(p_job uuid, p_attempt integer) returns table (amount_usd numeric)
+language sql stable security definer set search_path = '' as $$
+  select e.amount_usd + coalesce((select sum(r.amount_usd) from studio.cost_entries r
+    where r.job_id = p_job and r.attempt = p_attempt and r.kind = 'refund'), 0)
+  from studio.cost_entries e
+  where e.job_id = p_job and e.attempt = p_attempt and e.kind <> 'refund'
+  order by array_position(array['billed', 'computed', 'estimated'], e.kind)
+  limit 1
+$$;
+revoke execute on function studio.best_cost(uuid, integer) from public;
+
 -- Raises PS402 where a hard budget of this person or of everybody would be overdrawn by `p_amount`.
 create function studio.hold_budget(p_user uuid, p_amount numeric) returns void
 language plpgsql security definer set search_path = '' as $$
@@ -32,9 +44,11 @@ begin
       raise exception 'The price of this model is not known, and a budget applies. An admin can set a reserve for it, or choose a model with a price.'
         using errcode = 'PS402', detail = 'PRICE_UNKNOWN';
     end if;
-    select coalesce(sum(s.amount_usd), 0), count(*) filter (where s.is_unknown) into held, unknown
-    from studio.spend s
-    where (b.user_id is null or s.user_id = b.user_id) and s.at >= date_trunc(b.period, now());
+    select coalesce(sum(best.amount_usd), 0), count(*) filter (where best.amount_usd is null) into held, unknown
+    from studio.cost_entries asked
+    cross join lateral studio.best_cost(asked.job_id, asked.attempt) best
+    where asked.kind = 'estimated' and asked.at >= date_trunc(b.period, now())
+      and (b.user_id is null or asked.user_id = b.user_id);
     if held + unknown * coalesce(b.reserve_usd, 0) + coalesce(p_amount, b.reserve_usd) > b.limit_usd then
       raise exception 'The % budget of $% is used up ($% are spent or held). It opens again with the next %, or an admin can raise it.',
         case b.scope when 'person' then 'personal' else 'shared' end, round(b.limit_usd, 2), round(held, 2), b.period

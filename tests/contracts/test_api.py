@@ -15,7 +15,8 @@ from uuid import UUID, uuid4
 import pytest
 from websockets.sync.client import connect
 
-from core import api, generation, worker
+from core import api, generation, recovery, worker
+from core.errors import Conflict
 from core.storage import LIBRARY, PUBLIC_ASSETS, WORKSPACE
 from core.values import ModelId, Role
 from tests.builders import (
@@ -89,7 +90,9 @@ def refused(answer, status, code):
 def test_a_portrait_is_answered_as_the_platform_expects_it(services, ana, app, fal, live_worker):
     character = a_character(ana, services)
 
-    answer = app.as_(ana).post(PORTRAIT, json={"characterId": str(character.id), "apiModelId": flux(services)})
+    answer = app.as_(ana).post(
+        PORTRAIT, json={"characterId": str(character.id), "apiModelId": flux(services)}
+    )
 
     body = answer.json()
     assert answer.status_code == 200, answer.text
@@ -110,7 +113,9 @@ def test_the_link_in_the_answer_leads_to_the_picture_as_the_provider_made_it(ser
     picture = app.as_(None).get(body["imageUrl"])
 
     assert picture.status_code == 200
-    assert hashlib.sha256(picture.content).hexdigest() == one(services.db, "SELECT sha256 FROM character_portraits")
+    assert hashlib.sha256(picture.content).hexdigest() == one(
+        services.db, "SELECT sha256 FROM character_portraits"
+    )
     assert body["imageUrl"].startswith(app.url)
 
 
@@ -157,7 +162,11 @@ def test_own_words_beyond_two_hundred_characters_are_cut_and_the_answer_says_so(
     character = a_character(ana, services)
     words = "tea " * 60
 
-    body = app.as_(ana, **ASYNC).post(PORTRAIT, json={"characterId": str(character.id), "promptOverride": words}).json()
+    body = (
+        app.as_(ana, **ASYNC)
+        .post(PORTRAIT, json={"characterId": str(character.id), "promptOverride": words})
+        .json()
+    )
 
     assert any("200" in warning for warning in body["warnings"])
 
@@ -166,14 +175,22 @@ def test_the_picture_just_answered_can_be_sent_back_as_the_reference(services, a
     character = a_character(ana, services)
     first = app.as_(ana).post(PORTRAIT, json={"characterId": str(character.id)}).json()
 
-    for reference in (first["imageUrl"], urlsplit(first["imageUrl"]).path, f"user-library/{first['storagePath']}"):
+    for reference in (
+        first["imageUrl"],
+        urlsplit(first["imageUrl"]).path,
+        f"user-library/{first['storagePath']}",
+    ):
         request = {"characterId": str(character.id), "referenceImageUrl": reference}
         answer = app.as_(ana).post(PORTRAIT, json=request)
         assert answer.status_code == 200, answer.text
 
-    assert one(
-        services.db, "SELECT count(DISTINCT metadata ->> 'reference_image_url') FROM jobs WHERE metadata ->> 'generation_mode' = 'i2i'"
-    ) == 1
+    assert (
+        one(
+            services.db,
+            "SELECT count(DISTINCT metadata ->> 'reference_image_url') FROM jobs WHERE metadata ->> 'generation_mode' = 'i2i'",
+        )
+        == 1
+    )
 
 
 # ---- not waiting
@@ -267,7 +284,9 @@ def test_eight_calls_at_once_with_one_key_make_one_picture(services, ana, app, f
     client = app.as_(ana, **{"Idempotency-Key": "eight at once"})
 
     with ThreadPoolExecutor(8) as pool:
-        calls = [pool.submit(client.post, PORTRAIT, json={"characterId": str(character.id)}) for _ in range(8)]
+        calls = [
+            pool.submit(client.post, PORTRAIT, json={"characterId": str(character.id)}) for _ in range(8)
+        ]
         answers = [call.result(30) for call in calls]
 
     assert {answer.status_code for answer in answers} == {200}
@@ -286,6 +305,23 @@ def test_two_people_may_use_the_same_key(services, ana, ben, app):
         asked.append(client.post(PORTRAIT, json={"characterId": str(character.id)}).json()["jobId"])
 
     assert len(set(asked)) == 2
+
+
+def test_a_picture_that_is_paid_for_and_may_still_come_is_not_bought_again(services, ana, app, fal):
+    fal.fault(at="media", kind="html", count=3)  # the download breaks each time it is tried
+    job = a_waiting_job(ana, services, a_character(ana, services)).job_id
+    work(services)
+    failed = app.as_(ana).get(f"/functions/v1/jobs/{job}").json()
+
+    with pytest.raises(Conflict) as refusal:
+        generation.retry(job, ana, services)
+    recovery.recover(services)
+    work(services)
+
+    assert (failed["status"], failed["code"]) == ("failed", "NOT_AN_IMAGE")
+    assert refusal.value.reason == "MAY_STILL_COME"
+    assert app.as_(ana).get(f"/functions/v1/jobs/{job}").json()["stage"] == "saved"
+    assert fal.counts()["submits"] == 1
 
 
 # ---- each field wrong in its turn
@@ -352,8 +388,16 @@ UNFIT = {
     "of an unknown gender": ({"gender": MARK}, "BAD_REQUEST", "characterData.gender"),
     "with tags as text": ({"appearance_tags": MARK}, "BAD_REQUEST", "characterData.appearance_tags"),
     "with 21 tags": ({"appearance_tags": [MARK] * 21}, "BAD_REQUEST", "characterData.appearance_tags"),
-    "with a tag that is a number": ({"appearance_tags": [7]}, "BAD_REQUEST", "characterData.appearance_tags.0"),
-    "with an endless tag": ({"appearance_tags": [MARK * 9]}, "BAD_REQUEST", "characterData.appearance_tags.0"),
+    "with a tag that is a number": (
+        {"appearance_tags": [7]},
+        "BAD_REQUEST",
+        "characterData.appearance_tags.0",
+    ),
+    "with an endless tag": (
+        {"appearance_tags": [MARK * 9]},
+        "BAD_REQUEST",
+        "characterData.appearance_tags.0",
+    ),
 }
 
 
@@ -367,7 +411,9 @@ def test_a_character_that_does_not_fit_is_refused_by_its_field(services, ana, ap
     assert MARK not in answer.text
 
 
-@pytest.mark.parametrize("body", ["", "{", f'"{MARK}"', "[]", "7", "null", f'{{"{MARK}": ', "\ufeff{}", "{}" * 2])
+@pytest.mark.parametrize(
+    "body", ["", "{", f'"{MARK}"', "[]", "7", "null", f'{{"{MARK}": ', "\ufeff{}", "{}" * 2]
+)
 def test_a_body_that_is_no_json_object_is_refused(ana, app, body):
     answer = app.as_(ana).post(PORTRAIT, content=body.encode(), headers={"Content-Type": "application/json"})
 
@@ -652,7 +698,9 @@ def test_another_web_page_cannot_open_the_socket(ana, app, stranger):
     answer = client.get("/ws", headers=handshake | stranger)
 
     assert answer.status_code == 403
-    with connect(app.url.replace("http", "ws") + "/ws", additional_headers={"Cookie": "who=ana"}) as socket_of_ana:
+    with connect(
+        app.url.replace("http", "ws") + "/ws", additional_headers={"Cookie": "who=ana"}
+    ) as socket_of_ana:
         assert socket_of_ana.ping().wait(5)
 
 
@@ -665,7 +713,9 @@ def test_our_own_pages_are_let_in_under_every_name_of_this_machine(ana, app, hos
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+@pytest.mark.parametrize(
+    "kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
+)
 def test_only_json_is_taken_so_that_no_form_of_another_page_can_spend(ana, app, kind):
     headers = {"Content-Type": kind} if kind else {}
 
@@ -860,15 +910,21 @@ def test_without_its_database_the_studio_lives_and_is_not_ready(services, app):
 def test_sixty_callers_who_wait_leave_the_studio_awake(build, ana, eventually):
     with EmulatorProcess() as slow:
         slow.set(latency=10.0, width=64, height=64)
-        services = build(fal_url=slow.url, worker_threads=64, fal_limit=64, poll_every=1.0, heartbeat_seconds=10.0)
+        services = build(
+            fal_url=slow.url, worker_threads=64, fal_limit=64, poll_every=1.0, heartbeat_seconds=10.0
+        )
         character = a_character(ana, services)
         with served(services) as app, worker.in_thread(services), ThreadPoolExecutor(60) as pool:
             client = app.as_(ana)
             client.timeout = 60
-            calls = [pool.submit(client.post, PORTRAIT, json={"characterId": str(character.id)}) for _ in range(60)]
+            calls = [
+                pool.submit(client.post, PORTRAIT, json={"characterId": str(character.id)}) for _ in range(60)
+            ]
             eventually(lambda: slow.counts(requests=False)["unfinished"] == 60, seconds=9)
 
-            worst = min(_worst_answer(app) for _ in range(3))  # another program may take the machine for a moment
+            worst = min(
+                _worst_answer(app) for _ in range(3)
+            )  # another program may take the machine for a moment
             still_waiting = slow.counts(requests=False)["unfinished"]
             answers = [call.result(60).status_code for call in calls]
 

@@ -56,7 +56,10 @@ def of_ana(services, ana) -> Work:
     generation.cancel(ended, ana, services)
     waiting = a_waiting_job(ana, services, character).job_id
     with services.db.as_service() as conn:
-        conn.execute("INSERT INTO character_scenes (character_id, scene_name) VALUES (%s, 'At the pier')", (character.id,))
+        conn.execute(
+            "INSERT INTO character_scenes (character_id, scene_name) VALUES (%s, 'At the pier')",
+            (character.id,),
+        )
     return Work(
         character=character,
         portrait=done.portrait_id,
@@ -93,7 +96,8 @@ def everything(services):
     for schema, table, _ in tables(services, "public", "studio", "studio_queue", "auth"):
         if table not in {"findings", "audit_events"}:
             found[f"{schema}.{table}"] = sorted(
-                json.dumps(row[0], sort_keys=True) for row in rows(services.db, f"SELECT to_jsonb(t) FROM {schema}.{table} t")
+                json.dumps(row[0], sort_keys=True)
+                for row in rows(services.db, f"SELECT to_jsonb(t) FROM {schema}.{table} t")
             )
     return found
 
@@ -102,7 +106,12 @@ def attempt(conn, statement):
     """Runs it in a transaction of its own; how many rows it touched, none where it was refused."""
     try:
         return conn.execute(statement).rowcount
-    except (pg.InsufficientPrivilege, pg.ObjectNotInPrerequisiteState, pg.FeatureNotSupported, pg.WrongObjectType):
+    except (
+        pg.InsufficientPrivilege,
+        pg.ObjectNotInPrerequisiteState,
+        pg.FeatureNotSupported,
+        pg.WrongObjectType,
+    ):
         return 0
     except (pg.IntegrityError, pg.GeneratedAlways, pg.SyntaxError):
         return 0
@@ -115,7 +124,11 @@ OWNED = ("characters", "character_portraits", "character_scenes", "jobs", "works
 
 @pytest.mark.parametrize("who", ["another editor", "a customer", "nobody"])
 def test_nobody_else_changes_a_row_by_any_statement_on_any_table(services, dsn, ben, customer, of_ana, who):
-    role, person = {"another editor": ("authenticated", ben), "a customer": ("authenticated", customer), "nobody": ("anon", None)}[who]
+    role, person = {
+        "another editor": ("authenticated", ben),
+        "a customer": ("authenticated", customer),
+        "nobody": ("anon", None),
+    }[who]
     before = everything(services)
 
     with as_platform(dsn, role, person) as conn:
@@ -134,7 +147,11 @@ def test_nobody_else_changes_a_row_by_any_statement_on_any_table(services, dsn, 
 
 @pytest.mark.parametrize("who", ["another editor", "a customer", "nobody"])
 def test_nobody_else_sees_a_row_of_hers(services, dsn, ben, customer, of_ana, who):
-    role, person = {"another editor": ("authenticated", ben), "a customer": ("authenticated", customer), "nobody": ("anon", None)}[who]
+    role, person = {
+        "another editor": ("authenticated", ben),
+        "a customer": ("authenticated", customer),
+        "nobody": ("anon", None),
+    }[who]
     shown = {}
 
     with as_platform(dsn, role, person) as conn:
@@ -145,7 +162,12 @@ def test_nobody_else_sees_a_row_of_hers(services, dsn, ben, customer, of_ana, wh
                 continue
             shown[f"{schema}.{table}"] = "".join(row[0] for row in found)
 
-    hers = [str(of_ana.character.user_id), str(of_ana.character.id), str(of_ana.saved_job), str(of_ana.waiting_job)]
+    hers = [
+        str(of_ana.character.user_id),
+        str(of_ana.character.id),
+        str(of_ana.saved_job),
+        str(of_ana.waiting_job),
+    ]
     assert [name for name, text in shown.items() if any(value in text for value in hers)] == []
 
 
@@ -186,7 +208,9 @@ def test_the_policies_hold_on_our_own_connections_too(services, ben, of_ana):
         "SELECT value FROM studio.settings",
     ],
 )
-def test_what_would_be_somebody_elses_or_the_studios_is_refused(services, dsn, ben, of_ana, of_ben, statement):
+def test_what_would_be_somebody_elses_or_the_studios_is_refused(
+    services, dsn, ben, of_ana, of_ben, statement
+):
     filled = statement.format(
         ana=of_ana.character.user_id, character=of_ana.character.id, job=of_ana.saved_job, own=of_ben.id
     )
@@ -223,14 +247,22 @@ def test_nobody_cancels_somebody_elses_job(services, dsn, ben, of_ana):
     assert one(services.db, "SELECT status FROM jobs WHERE id = %s", (of_ana.waiting_job,)) == "queued"
 
 
-def test_a_customer_neither_asks_nor_cancels_nor_writes_into_the_studios_books(services, dsn, customer, of_ana):
+def test_a_customer_neither_asks_nor_cancels_nor_writes_into_the_studios_books(
+    services, dsn, customer, of_ana
+):
     own = uuid4()
     with services.db.as_service() as conn:
-        conn.execute("INSERT INTO jobs (id, user_id, job_type, runner) VALUES (%s, %s, 'x', 'studio')", (own, customer.id))
+        conn.execute(
+            "INSERT INTO jobs (id, user_id, job_type, runner) VALUES (%s, %s, 'x', 'studio')",
+            (own, customer.id),
+        )
 
     with as_platform(dsn, "authenticated", customer) as conn:
         for statement, state in (
-            ("SELECT studio.ask(NULL, (SELECT id FROM api_models LIMIT 1), 'x', '{}', 64, 64, NULL, NULL, 10)", "PS403"),
+            (
+                "SELECT studio.ask(NULL, (SELECT id FROM api_models LIMIT 1), 'x', '{}', 64, 64, NULL, NULL, 10)",
+                "PS403",
+            ),
             (f"SELECT studio.cancel('{own}')", "PS404"),
             ("SELECT studio.note_audit('made_up', 'jobs', 'x')", "PS403"),
         ):
@@ -265,7 +297,19 @@ def test_whose_folder_a_picture_goes_to_is_decided_by_the_database(services, dsn
     work(services)
 
     assert one(services.db, "SELECT metadata ->> 'owner' FROM jobs WHERE id = %s", (job,)) == str(ben.id)
-    assert all(info.path.startswith(str(ben.id)) for info in services.storage.list(LIBRARY) if str(job) in info.path)
+    assert all(
+        info.path.startswith(str(ben.id)) for info in services.storage.list(LIBRARY) if str(job) in info.path
+    )
+
+
+def test_what_is_drawn_is_what_was_priced(services, dsn, ben, of_ben):
+    with as_platform(dsn, "authenticated", ben) as conn:
+        job = ask(conn, of_ben.id, {"width": 4096, "height": 4096})
+
+    said = one(services.db, "SELECT metadata FROM jobs WHERE id = %s", (job,))
+    units = one(services.db, "SELECT units FROM studio.cost_entries WHERE job_id = %s", (job,))
+
+    assert (said["width"], said["height"]) == (units["width"], units["height"]) == (1024, 1024)
 
 
 def test_a_reference_written_past_the_use_case_is_never_sent(services, dsn, ben, fal, of_ana, of_ben):
@@ -295,7 +339,9 @@ def test_a_user_cannot_make_a_job_that_looks_like_the_studios(services, dsn, ben
             """,
             (ben.id,),
         )
-        conn.execute("UPDATE jobs SET runner = 'studio', cost_usd = -5, lease = 7 WHERE user_id = %s", (ben.id,))
+        conn.execute(
+            "UPDATE jobs SET runner = 'studio', cost_usd = -5, lease = 7 WHERE user_id = %s", (ben.id,)
+        )
 
     assert one(
         services.db, "SELECT runner, lease, attempts, cost_usd, idempotency_key, cancel_requested FROM jobs"
@@ -365,7 +411,10 @@ def test_a_portrait_of_ones_own_never_takes_somebody_elses_job(services, dsn, be
     work(services)
 
     assert one(services.db, "SELECT count(*) FROM character_portraits WHERE job_id = %s", (job,)) == 1
-    assert one(services.db, "SELECT character_id FROM character_portraits WHERE job_id = %s", (job,)) == of_ana.character.id
+    assert (
+        one(services.db, "SELECT character_id FROM character_portraits WHERE job_id = %s", (job,))
+        == of_ana.character.id
+    )
 
 
 @pytest.mark.parametrize("way", ["by its path", "by its column", "afterwards"])
@@ -381,7 +430,10 @@ def test_a_library_row_of_ones_own_never_takes_somebody_elses_job(services, dsn,
         conn.execute("UPDATE user_library SET job_id = %s WHERE id = %s", (job, made))
     work(services)
 
-    assert one(services.db, "SELECT user_id FROM user_library WHERE job_id = %s", (job,)) == of_ana.character.user_id
+    assert (
+        one(services.db, "SELECT user_id FROM user_library WHERE job_id = %s", (job,))
+        == of_ana.character.user_id
+    )
 
 
 # ---- somebody else's paths in rows of one's own
@@ -394,7 +446,14 @@ def plant(services, dsn, person, statement, *values):
 
 def test_a_foreign_picture_of_ones_own_character_is_never_signed(services, dsn, ben, of_ana, of_ben):
     for column in ("image_url", "reference_image_url", "preview_image_url"):
-        plant(services, dsn, ben, f"UPDATE characters SET {column} = %s WHERE id = %s", f"{LIBRARY}/{of_ana.path}", of_ben.id)
+        plant(
+            services,
+            dsn,
+            ben,
+            f"UPDATE characters SET {column} = %s WHERE id = %s",
+            f"{LIBRARY}/{of_ana.path}",
+            of_ben.id,
+        )
 
     cards = characters.listing(ben, services)
 
@@ -427,7 +486,14 @@ def test_a_foreign_reference_of_ones_own_character_is_never_sent(services, dsn, 
             generation.request(a_request(of_ben), ben, services)
 
     assert one(services.db, "SELECT count(*) FROM jobs WHERE user_id = %s", (ben.id,)) == 0
-    assert one(services.db, "SELECT count(*) FROM studio.audit_events WHERE action = 'foreign_path_refused' AND who = %s", (ben.id,)) == 2
+    assert (
+        one(
+            services.db,
+            "SELECT count(*) FROM studio.audit_events WHERE action = 'foreign_path_refused' AND who = %s",
+            (ben.id,),
+        )
+        == 2
+    )
 
 
 def test_a_library_row_of_ones_own_lends_no_right_to_a_foreign_path(services, dsn, ben, of_ana, of_ben):
@@ -463,7 +529,9 @@ def plant_job(services, dsn, person, *, path, thumbnail=None, character=None, **
 
 @pytest.mark.parametrize("prefix", ["", "workspace-temp/"])
 def test_a_foreign_result_in_ones_own_job_is_never_signed(services, dsn, ben, app, of_ana, prefix):
-    job = plant_job(services, dsn, ben, path=f"{prefix}{of_ana.fresh_path}", owner=str(of_ana.character.user_id))
+    job = plant_job(
+        services, dsn, ben, path=f"{prefix}{of_ana.fresh_path}", owner=str(of_ana.character.user_id)
+    )
 
     body = app.as_(ben).get(f"/functions/v1/jobs/{job}").json()
 
@@ -497,12 +565,17 @@ def test_a_foreign_thumbnail_in_ones_own_job_is_never_copied(services, dsn, ben,
 def test_a_job_of_ones_own_puts_no_picture_on_somebody_elses_character(services, dsn, ben, of_ana, path):
     his = f"{ben.id}/own.png"
     services.storage.put(WORKSPACE, his, services.storage.get(LIBRARY, of_ana.path), "image/png")
-    job = plant_job(services, dsn, ben, path=of_ana.fresh_path if path == "hers" else his, character=of_ana.character.id)
+    job = plant_job(
+        services, dsn, ben, path=of_ana.fresh_path if path == "hers" else his, character=of_ana.character.id
+    )
     before = one(services.db, "SELECT to_jsonb(c) FROM characters c WHERE id = %s", (of_ana.character.id,))
 
     autosave.save(job, services)
 
-    assert one(services.db, "SELECT to_jsonb(c) FROM characters c WHERE id = %s", (of_ana.character.id,)) == before
+    assert (
+        one(services.db, "SELECT to_jsonb(c) FROM characters c WHERE id = %s", (of_ana.character.id,))
+        == before
+    )
     assert one(services.db, "SELECT id FROM character_portraits") == of_ana.portrait
 
 
@@ -511,7 +584,9 @@ def test_a_job_of_ones_own_puts_no_picture_on_somebody_elses_character(services,
 
 def test_by_http_somebody_elses_work_is_not_there(services, ben, app, of_ana, of_ben):
     client = app.as_(ben)
-    her_link = app.as_(None).base_url.join(services.links.sign((LIBRARY, of_ana.path), of_ana.character.created_at))
+    her_link = app.as_(None).base_url.join(
+        services.links.sign((LIBRARY, of_ana.path), of_ana.character.created_at)
+    )
 
     answers = {
         "her job": client.get(f"/functions/v1/jobs/{of_ana.saved_job}"),
@@ -519,7 +594,9 @@ def test_by_http_somebody_elses_work_is_not_there(services, ben, app, of_ana, of
         "her picture": client.post(
             PORTRAIT, json={"characterId": str(of_ben.id), "referenceImageUrl": f"{LIBRARY}/{of_ana.path}"}
         ),
-        "her link": client.post(PORTRAIT, json={"characterId": str(of_ben.id), "referenceImageUrl": str(her_link)}),
+        "her link": client.post(
+            PORTRAIT, json={"characterId": str(of_ben.id), "referenceImageUrl": str(her_link)}
+        ),
     }
 
     assert {what: (answer.status_code, answer.json()["code"]) for what, answer in answers.items()} == {
@@ -531,7 +608,9 @@ def test_by_http_somebody_elses_work_is_not_there(services, ben, app, of_ana, of
     assert one(services.db, "SELECT count(*) FROM jobs WHERE user_id = %s", (ben.id,)) == 0
 
 
-def test_a_public_character_of_somebody_else_is_shown_by_the_platform_and_not_worked_on_here(services, ben, app, of_ana):
+def test_a_public_character_of_somebody_else_is_shown_by_the_platform_and_not_worked_on_here(
+    services, ben, app, of_ana
+):
     rows(services.db, "UPDATE characters SET is_public = true RETURNING id")
 
     answer = app.as_(ben).post(PORTRAIT, json={"characterId": str(of_ana.character.id)})
@@ -544,7 +623,11 @@ def test_a_public_character_of_somebody_else_is_shown_by_the_platform_and_not_wo
 CALLS = {
     "load": lambda hers, person, services: characters.load(hers.character.id, person, services),
     "save": lambda hers, person, services: characters.save(
-        hers.character.id, {"name": "Mine now"}, version=hers.character.version, person=person, services=services
+        hers.character.id,
+        {"name": "Mine now"},
+        version=hers.character.version,
+        person=person,
+        services=services,
     ),
     "save over another version": lambda hers, person, services: characters.save(
         hers.character.id, {"name": "Mine now"}, version=99, person=person, services=services
@@ -556,7 +639,9 @@ CALLS = {
     "make_primary": lambda hers, person, services: portraits.make_primary(hers.portrait, person, services),
     "delete": lambda hers, person, services: portraits.delete(hers.portrait, person, services),
     "restore": lambda hers, person, services: portraits.restore(hers.portrait, person, services),
-    "reorder": lambda hers, person, services: portraits.reorder(hers.character.id, [str(hers.portrait)], person, services),
+    "reorder": lambda hers, person, services: portraits.reorder(
+        hers.character.id, [str(hers.portrait)], person, services
+    ),
     "preview": lambda hers, person, services: generation.preview(a_request(hers.character), person, services),
     "request": lambda hers, person, services: generation.request(a_request(hers.character), person, services),
     "cancel": lambda hers, person, services: generation.cancel(hers.waiting_job, person, services),
@@ -581,14 +666,19 @@ def test_every_use_case_says_that_somebody_elses_work_is_not_there(services, ben
 def test_a_customer_does_not_work_here_even_on_rows_of_their_own(services, dsn, customer, call):
     with as_platform(dsn, "authenticated", customer) as conn:
         character = conn.execute(
-            "INSERT INTO characters (user_id, name, description) VALUES (%s, 'Mine', 'x') RETURNING id", (customer.id,)
+            "INSERT INTO characters (user_id, name, description) VALUES (%s, 'Mine', 'x') RETURNING id",
+            (customer.id,),
         ).fetchone()[0]
-        job = conn.execute("INSERT INTO jobs (user_id, job_type) VALUES (%s, 'x') RETURNING id", (customer.id,)).fetchone()[0]
+        job = conn.execute(
+            "INSERT INTO jobs (user_id, job_type) VALUES (%s, 'x') RETURNING id", (customer.id,)
+        ).fetchone()[0]
 
     with pytest.raises((NotAllowed, NotFound)):
         {
             "create": lambda: characters.create(customer, services),
-            "save": lambda: characters.save(CharacterId(character), {"name": "New"}, version=1, person=customer, services=services),
+            "save": lambda: characters.save(
+                CharacterId(character), {"name": "New"}, version=1, person=customer, services=services
+            ),
             "request": lambda: generation.request(a_request(), customer, services),
             "cancel": lambda: generation.cancel(JobId(job), customer, services),
         }[call]()
@@ -628,7 +718,10 @@ def test_the_socket_tells_nobody_of_somebody_elses_work(services, ana, ben, cust
 
 
 def test_a_socket_of_nobody_is_closed(app):
-    with connect(app.url.replace("http", "ws") + "/ws") as socket, pytest.raises(ConnectionClosedError) as end:
+    with (
+        connect(app.url.replace("http", "ws") + "/ws") as socket,
+        pytest.raises(ConnectionClosedError) as end,
+    ):
         socket.recv(timeout=5)
 
     assert end.value.rcvd.code == 4401
@@ -637,10 +730,18 @@ def test_a_socket_of_nobody_is_closed(app):
 # ---- sharing, where it is meant
 
 
-def test_with_team_sharing_editors_work_on_each_others_characters_and_customers_do_not(build, services, ana, ben, customer, of_ana):
+def test_with_team_sharing_editors_work_on_each_others_characters_and_customers_do_not(
+    build, services, ana, ben, customer, of_ana
+):
     sharing = build(team_sharing=True)
 
-    changed = characters.save(of_ana.character.id, {"name": "Juniper of the Pier"}, version=of_ana.character.version, person=ben, services=sharing)
+    changed = characters.save(
+        of_ana.character.id,
+        {"name": "Juniper of the Pier"},
+        version=of_ana.character.version,
+        person=ben,
+        services=sharing,
+    )
     tiles = portraits.tiles(of_ana.character.id, ben, sharing)
 
     assert changed.name == "Juniper of the Pier"

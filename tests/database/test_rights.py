@@ -21,6 +21,7 @@ ANYBODY = {
 PEOPLE_WITH_A_ROLE = {
     "ask",
     "cancel",
+    "dismiss",
     "note_audit",
     "price_of",  # a price is no secret of a person
     "owner_of",  # asked by policies
@@ -66,7 +67,11 @@ def test_every_table_that_is_granted_has_a_policy(database):
         f"{schema}.{table}"
         for schema, table, _ in tables(database, "public", "studio")
         if (schema, table) not in policies
-        and any(may(database, role, f"{schema}.{table}", right) for role in PEOPLE for right in ("SELECT", *WRITES))
+        and any(
+            may(database, role, f"{schema}.{table}", right)
+            for role in PEOPLE
+            for right in ("SELECT", *WRITES)
+        )
     ]
 
     assert bare == []
@@ -143,7 +148,9 @@ def definers(database):
 
 
 def test_every_function_with_the_studios_rights_looks_names_up_nowhere_else(database):
-    open_to_planting = [name for name, _, settings, _ in definers(database) if 'search_path=""' not in (settings or [])]
+    open_to_planting = [
+        name for name, _, settings, _ in definers(database) if 'search_path=""' not in (settings or [])
+    ]
 
     assert definers(database) != []
     assert open_to_planting == []
@@ -173,7 +180,11 @@ def test_our_policies_for_people_begin_with_a_role(database):
         """,
     )
 
-    roleless = [name for name, rule in ours if not any(word in rule for word in ("has_role", "may_read", "may_change"))]
+    roleless = [
+        name
+        for name, rule in ours
+        if not any(word in rule for word in ("has_role", "may_read", "may_change"))
+    ]
 
     assert len(ours) >= 15
     assert roleless == []

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
+from core.events import RESYNC
 from core.values import Character
 from tests.screens.browser import Desk, visit
 from tests.screens.conftest import Site
@@ -140,6 +141,16 @@ def test_the_first_character_is_begun_from_an_empty_studio(site: Site, browser: 
         expect(desk.name).to_be_focused()
         expect(desk.page).to_have_url(re.compile(r"\?character="))
         expect(desk.page.get_by_text("Give the character a name")).to_be_visible()
+
+
+def test_an_empty_studio_stays_quiet_when_changes_may_have_been_missed(site: Site, browser: Browser):
+    with visit(browser, f"{site.url}/studio/") as desk:
+        desk.settle()
+        site.services.events._tell(RESYNC)
+        desk.page.wait_for_timeout(400)
+
+        expect(desk.page.get_by_test_id("toast-body")).to_have_count(0)
+        expect(desk.page.get_by_role("heading", name="Start with a character")).to_be_visible()
 
 
 def test_a_tag_is_kept_once_and_taken_away_with_its_button(desk: Desk):

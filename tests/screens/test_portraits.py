@@ -239,6 +239,26 @@ def test_a_failed_job_says_why_and_is_tried_again_as_a_new_job(desk: Desk, site:
         )
 
 
+def test_a_failed_job_can_be_put_away(desk: Desk, site: Site, character: Character):
+    job = ask(site, character)
+    set_job(site, job, error_message="The safety filter refused this picture.", status="failed")
+
+    desk.page.get_by_test_id("tile-failed").get_by_role("button", name="Dismiss").click()
+
+    expect(desk.page.get_by_test_id("tile-failed")).to_have_count(0)
+    desk.reload()
+    expect(desk.page.get_by_test_id("tile-failed")).to_have_count(0)
+
+
+def test_a_job_that_no_worker_will_take_yet_says_so_once(desk: Desk):
+    desk.page.get_by_label("3", exact=True).check()
+
+    desk.page.get_by_role("button", name="Generate").click()
+
+    expect(desk.page.get_by_test_id("tile-job")).to_have_count(3)
+    expect(desk.page.get_by_test_id("toast-body").filter(has_text=re.compile("worker"))).to_have_count(1)
+
+
 def test_an_outcome_nobody_knows_is_said_and_offers_no_second_payment(
     desk: Desk, site: Site, character: Character
 ):

@@ -83,7 +83,9 @@ def test_a_key_shows_as_stars_wherever_the_settings_are_printed(monkeypatch):
     assert isinstance(settings.fal_key, SecretStr)
 
 
-@pytest.mark.parametrize("name", [name for name in FIELDS if name.endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD"))])
+@pytest.mark.parametrize(
+    "name", [name for name in FIELDS if name.endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD"))]
+)
 def test_what_is_named_like_a_key_is_kept_like_one(name):
     assert "SecretStr" in str(FIELDS[name].annotation)
 
@@ -111,17 +113,25 @@ def test_a_value_that_makes_no_sense_is_refused_by_its_name(monkeypatch, name, v
 
 
 def test_an_empty_value_means_that_nothing_is_set(monkeypatch):
+    untouched = Settings(_env_file=None)
     for name in FIELDS:
         monkeypatch.setenv(name, "")
 
-    assert Settings(_env_file=None) == Settings()
+    assert Settings(_env_file=None) == untouched
 
 
 @pytest.mark.parametrize(
     ("database_url", "team_sharing", "shares"),
-    [(None, None, True), (None, "no", False), ("postgresql://x", None, False), ("postgresql://x", "yes", True)],
+    [
+        (None, None, True),
+        (None, "no", False),
+        ("postgresql://x", None, False),
+        ("postgresql://x", "yes", True),
+    ],
 )
-def test_everybody_shares_on_the_embedded_database_unless_said_otherwise(monkeypatch, database_url, team_sharing, shares):
+def test_everybody_shares_on_the_embedded_database_unless_said_otherwise(
+    monkeypatch, database_url, team_sharing, shares
+):
     for name, value in (("DATABASE_URL", database_url), ("TEAM_SHARING", team_sharing)):
         if value is not None:
             monkeypatch.setenv(name, value)

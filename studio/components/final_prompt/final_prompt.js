@@ -36,7 +36,7 @@ function renderPanel() {
   panel.replaceChildren(...[heading,
     shown.problem ? h("p", { class: "fp-problem", role: "alert" }, icon("alert"), shown.problem) : h("p", { class: "fp-text", "data-testid": "final-prompt" }, shown.prompt || "Nothing yet."),
     ...(shown.warnings ?? []).map((warning) => h("p", { class: "fp-warning" }, icon("alert"), warning)),
-    h("div", { class: "fp-facts" }, fact("Left out", shown.negative), fact("Model", shown.model), fact("Why this model", shown.reason), fact("Price", shown.problem ? "" : total()))].filter(Boolean));
+    h("div", { class: "fp-facts" }, fact("Negative prompt", shown.negative), fact("Model", shown.model), fact("Why this model", shown.reason), fact("Price", shown.problem ? "" : total()))].filter(Boolean));
 }
 
 function render() {

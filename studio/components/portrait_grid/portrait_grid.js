@@ -140,10 +140,11 @@ function portraitTile(tile) {
 
 function bar(tile) {
   const known = tile.fraction !== null && tile.fraction !== undefined;
+  const moves = known ? "true" : tile.status === "queued" ? "waiting" : "false"; // what waits shows no movement
   const percent = known ? Math.round(tile.fraction * 100) : null;
   const fill = h("i", {});
   if (known) fill.style.width = `${percent}%`;
-  return h("div", { class: "pg-bar", role: "progressbar", "aria-label": tile.stage_words, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": percent, "data-known": String(known) }, fill);
+  return h("div", { class: "pg-bar", role: "progressbar", "aria-label": tile.stage_words, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": percent, "data-known": moves }, fill);
 }
 
 function jobFacts(tile) {
@@ -173,7 +174,7 @@ function failedTile(tile) {
   const title = tile.status === "cancelled" ? "Cancelled" : "Not made";
   return h("li", { class: `pg-tile pg-job pg-failed${tile.status === "cancelled" ? " pg-calm" : ""}`, "data-id": tile.id, "data-testid": "tile-failed" },
     h("div", { class: "pg-say" }, h("b", {}, icon(tile.status === "cancelled" ? "close" : "alert"), title), h("small", { title: tile.error_code || null }, tile.error_words || "")),
-    tile.can_retry && h("div", { class: "pg-foot" }, jobButton(tile, "retry", "Try again", "ps-primary")));
+    h("div", { class: "pg-foot pg-two" }, tile.can_retry && jobButton(tile, "retry", "Try again", "ps-primary"), jobButton(tile, "dismiss", "Dismiss")));
 }
 
 function build(tile) {

@@ -1,0 +1,385 @@
+"""The dashboard's jobs page: its logic with Streamlit's own test driver, its look and clicks in a real Chromium."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+import urllib.error
+import urllib.request
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import streamlit as st
+from playwright.sync_api import expect
+from streamlit.testing.v1 import AppTest
+
+from audit import look
+from audit.job_list import as_csv
+from audit.services import standing_in
+from core import generation
+from core.audit.jobs import JobFilter
+from core.auth import LOCAL_PERSON
+from core.db.embedded import EmbeddedPostgres
+from tests.builders import a_character, a_finished_portrait, a_waiting_job, one, rows, work
+from tests.screens.browser import visit
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def audit(services):
+    """The dashboard on this test's services."""
+    st.cache_data.clear()
+    with standing_in(services):
+        yield lambda **address: opened(address)
+
+
+def opened(address):
+    page = AppTest.from_file(str(ROOT / "audit_app.py"), default_timeout=30)
+    for name, value in ({"live": "false"} | address).items():
+        page.query_params[name] = value
+    page.run()
+    assert not page.exception
+    return page
+
+
+def text_of(page):
+    """Everything the page says, HTML and all."""
+    words = ("markdown", "warning", "error", "info", "caption", "title", "subheader", "text")
+    return "\n".join(
+        [
+            *(part.proto.body for part in page.get("html")),
+            *(part.value for kind in words for part in page.get(kind)),
+        ]
+    )
+
+
+def pictures_of(page):
+    return page.get("imgs") or page.get("image")
+
+
+@pytest.fixture
+def failed(services, fal):
+    """A job that fal refused, and its character."""
+    fal.fault("outcome", "content_policy")
+    return ended(services)
+
+
+def ended(services):
+    model = next(
+        each.model.id
+        for each in generation.models_for(LOCAL_PERSON, services)
+        if each.model.model_key == "fal-ai/flux/dev"
+    )
+    asked = a_waiting_job(LOCAL_PERSON, services, a_character(LOCAL_PERSON, services), model_id=model)
+    work(services)
+    return asked.job_id
+
+
+@pytest.fixture
+def unknown(services, fal):
+    fal.fault("submit", "reset_after")
+    return ended(services)
+
+
+def test_an_empty_database_says_so_and_how_the_first_job_comes(audit):
+    page = audit()
+
+    assert "No job yet" in text_of(page)
+    assert len(page.dataframe) == 0
+    assert "cannot be reached" not in text_of(page)
+
+
+def test_filters_that_find_nothing_say_so_and_can_be_lifted(audit, failed):
+    page = audit(q="nosuchcode", period="24 hours")
+    assert "No job fits" in text_of(page)
+
+    page.button(key="lift").click().run()
+
+    assert page.text_input(key="q").value == ""
+    assert page.selectbox(key="period").value == "All time"
+    assert len(page.dataframe[0].value) == 1
+
+
+def test_the_address_sets_the_filters(audit, failed, unknown):
+    page = audit(status="Failed", provider="fal", period="7 days")
+
+    assert page.session_state["status"] == ["Failed"]
+    assert page.selectbox(key="provider").value == "fal"
+    assert list(page.dataframe[0].value["Job"]) == [str(failed)[:8]]
+
+
+def test_a_quiet_period_is_told_from_an_empty_database(audit, failed, services):
+    with services.db.as_service() as conn:
+        conn.execute("UPDATE public.jobs SET created_at = now() - interval '3 days'")
+    page = audit(period="1 hour")
+    assert "No job was asked for within 1 hour" in text_of(page)
+
+    page.button(key="all_time").click().run()
+
+    assert len(page.dataframe[0].value) == 1
+
+
+def test_unknown_outcomes_stand_above_everything_whatever_is_filtered(audit, unknown):
+    page = audit(status="Cancelled", period="1 hour")
+    assert "1 job has an unknown outcome" in text_of(page)
+    assert len(page.dataframe) == 0
+
+    page.button(key="show_unknown").click().run()
+
+    assert list(page.dataframe[0].value["Job"]) == [str(unknown)[:8]]
+
+
+def test_a_deep_link_opens_one_job_s_story(audit, failed, services):
+    page = audit(job=str(failed))
+
+    said = text_of(page)
+    assert "Asked for" in said
+    assert "Receipt stored" in said
+    assert "CONTENT_REFUSED" in said
+    assert "fal-ai/flux/dev" in said
+    assert page.text[0].value == one(services.db, "SELECT original_prompt FROM public.jobs")
+    kinds = [kind for frame in page.dataframe for kind in frame.value.get("Kind", [])]
+    assert kinds[0] == "Estimated at the click"
+    assert page.button(key="do_retry")
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [("nonsense", "is not the id of a job"), (str(uuid4()), "There is no job with this id")],
+)
+def test_a_link_to_no_job_says_so_and_leads_back(audit, named, said):
+    page = audit(job=named)
+    assert said in text_of(page)
+
+    page.button(key="back").click().run()
+
+    assert "No job yet" in text_of(page)
+
+
+def test_trying_again_asks_first_and_then_shows_the_new_job(audit, failed, services):
+    page = audit(job=str(failed))
+
+    page.button(key="do_retry").click().run()
+    assert len(rows(services.db, "SELECT id FROM public.jobs")) == 1
+    page.button(key="dialog_yes").click().run()
+
+    again = one(services.db, "SELECT id FROM public.jobs WHERE retried_from = %s", (failed,))
+    assert page.query_params["job"] == str(again)
+    assert [toast.value for toast in page.toast] == ["Asked for again: this is the new job."]
+
+
+def test_leaving_the_question_asks_for_nothing(audit, failed, services):
+    page = audit(job=str(failed))
+    page.button(key="do_retry").click().run()
+
+    page.button(key="dialog_no").click().run()
+
+    assert len(rows(services.db, "SELECT id FROM public.jobs")) == 1
+    assert "dialog_yes" not in [button.key for button in page.button]
+
+
+def test_cancelling_a_waiting_job_pays_nothing(audit, services):
+    asked = a_waiting_job(LOCAL_PERSON, services, a_character(LOCAL_PERSON, services))
+    page = audit(job=str(asked.job_id))
+    assert "No worker is running" in text_of(page)
+
+    page.button(key="do_cancel").click().run()
+    page.button(key="dialog_yes").click().run()
+
+    assert one(services.db, "SELECT status FROM public.jobs") == "cancelled"
+    assert "do_cancel" not in [button.key for button in page.button]
+
+
+def test_an_unknown_outcome_offers_neither_a_second_payment_nor_a_cancel(audit, unknown):
+    page = audit(job=str(unknown))
+
+    assert "It is not sent again" in text_of(page)
+    assert {"do_retry", "do_cancel"}.isdisjoint(button.key for button in page.button)
+
+
+def test_what_people_wrote_never_becomes_part_of_the_page(audit, services):
+    character = a_character(LOCAL_PERSON, services, name="<img src=x onerror=alert(1)>")
+    asked = a_waiting_job(LOCAL_PERSON, services, character)
+
+    page = audit(job=str(asked.job_id))
+
+    assert "<img" not in text_of(page)
+    assert "&lt;img src=x" in text_of(page)
+
+
+def test_a_database_that_is_gone_is_told_from_an_empty_one(audit, services):
+    services.db.close()
+
+    page = audit()
+
+    assert "The database cannot be reached" in text_of(page)
+    assert "No job" not in text_of(page)
+
+
+def test_a_question_that_took_too_long_is_told_from_an_empty_answer(audit, failed, services, monkeypatch):
+    monkeypatch.setattr("core.db.READER_SECONDS", 0.001)  # the real limit, only shorter
+
+    page = audit()
+
+    assert "This took too long" in text_of(page)
+    assert "No job" not in text_of(page)
+
+
+def test_a_picture_of_a_foreign_folder_is_not_shown(audit, services):
+    portrait = a_finished_portrait(LOCAL_PERSON, services, a_character(LOCAL_PERSON, services))
+    page = audit(job=str(portrait.job.id))
+    assert len(pictures_of(page)) == 1
+    with services.db.as_service() as conn:
+        conn.execute(
+            """
+            UPDATE public.user_library SET storage_path = %(foreign)s || storage_path, thumbnail_path = NULL;
+            """.replace("%(foreign)s", "'11111111-0000-4000-8000-000000000001/'")
+        )
+        conn.execute("DELETE FROM public.workspace_assets")
+
+    page.run()
+
+    assert len(pictures_of(page)) == 0
+    assert "somebody else" in text_of(page)
+
+
+def test_the_file_holds_every_job_and_nothing_a_spreadsheet_would_run(services, failed):
+    with services.db.as_service() as conn:
+        conn.execute("UPDATE public.characters SET name = '=1+1'")
+
+    lines = as_csv(services, LOCAL_PERSON, JobFilter()).decode("utf-8-sig").splitlines()
+
+    assert lines[0].startswith("job,status,")
+    assert len(lines) == 2
+    assert lines[1].startswith(f"{failed},failed,")
+    assert ",'=1+1," in lines[1]
+    assert ",CONTENT_REFUSED," in lines[1]
+
+
+def test_the_dashboard_wears_the_studio_s_colours():
+    theme = tomllib.loads((ROOT / ".streamlit/config.toml").read_text())["theme"]
+    tokens = look.tokens()
+
+    for name, place in (("light", 0), ("dark", 1)):
+        worn = theme[name]
+        assert worn["primaryColor"] == tokens["--ps-accent"][place]
+        assert worn["backgroundColor"] == tokens["--ps-surface"][place]
+        assert worn["textColor"] == tokens["--ps-text"][place]
+        assert worn["borderColor"] == tokens["--ps-line"][place]
+        assert worn["redTextColor"] == tokens["--ps-bad"][place]
+        assert worn["yellowBackgroundColor"] == tokens["--ps-warn-tint"][place]
+        assert worn["sidebar"]["backgroundColor"] == (tokens["--ps-page"][place])
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(home, *options, **environment):
+    """The dashboard as `make audit` starts it; its address and its process."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "audit_app.py", "--server.port", str(port), *options],
+        cwd=ROOT,
+        env={**os.environ, "STUDIO_HOME": str(home)} | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def answers(url):
+    try:
+        with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@pytest.fixture
+def dashboard(services, dsn, tmp_path, eventually):
+    with running(tmp_path, DATABASE_URL=dsn) as (url, _):
+        eventually(lambda: answers(url), seconds=30)
+        yield url
+
+
+def settled(page):
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(
+        timeout=30_000
+    )
+
+
+def test_a_click_on_a_row_opens_its_story_and_the_way_back_keeps_the_filters(
+    browser, dashboard, services, failed
+):
+    portrait = a_finished_portrait(LOCAL_PERSON, services, a_character(LOCAL_PERSON, services))
+
+    with visit(browser, f"{dashboard}/?status=Completed&live=false") as desk:
+        page = desk.page
+        expect(page.get_by_role("heading", name="Jobs")).to_be_visible(timeout=30_000)
+        settled(page)
+        expect(page.get_by_test_id("glide-cell-8-0")).to_have_text(str(portrait.job.id)[:8])
+        box = page.get_by_test_id("stDataFrame").bounding_box()
+        page.mouse.click(box["x"] + 180, box["y"] + 36 + 20)
+        expect(page.get_by_role("heading", name="Juniper Vale")).to_be_visible()
+        expect(page.get_by_text("In the library, as a portrait.")).to_be_visible()
+        picture = page.get_by_test_id("stImage").locator("img")
+        expect(picture).to_be_visible()
+        assert picture.evaluate("image => image.naturalWidth") > 100
+        assert f"job={portrait.job.id}" in page.url
+        page.get_by_role("button", name="All jobs").click()
+        expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+        assert page.url.endswith("/?status=Completed&live=false")
+
+    assert desk.watch.complaints == []
+    assert desk.watch.outside == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_the_counts_without_scrolling_sideways(browser, dashboard, failed, scheme):
+    phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme}
+
+    with visit(browser, dashboard, **phone) as desk:
+        expect(desk.page.get_by_text("Outcome unknown").first).to_be_visible(timeout=30_000)
+        settled(desk.page)
+
+        assert desk.page.evaluate("document.documentElement.scrollWidth") <= 390
+        worn = desk.page.locator(".stApp").evaluate("app => getComputedStyle(app).backgroundColor")
+        assert worn == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 22, 27)"}[scheme]
+
+
+def test_the_embedded_database_is_left_properly_when_the_dashboard_ends(browser, tmp_path, eventually):
+    with running(tmp_path) as (url, process):
+        eventually(lambda: answers(url), seconds=30)
+        with visit(browser, url) as desk:
+            expect(desk.page.get_by_text("No job yet")).to_be_visible(timeout=60_000)
+
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+    assert not (tmp_path / "postgres" / "postmaster.pid").exists()
+    EmbeddedPostgres.start(tmp_path).stop()
+
+
+def test_it_refuses_to_listen_beyond_this_machine(browser, dsn, tmp_path, eventually):
+    with running(tmp_path, "--server.address", "0.0.0.0", DATABASE_URL=dsn) as (url, _):  # noqa: S104
+        eventually(lambda: answers(url), seconds=30)
+        with visit(browser, url) as desk:
+            expect(desk.page.get_by_text("it only listens on this machine")).to_be_visible(timeout=30_000)
+            expect(desk.page.get_by_role("heading", name="Jobs")).to_have_count(0)
