@@ -55,15 +55,17 @@ class Ready:
 
 def measure() -> list[Figure]:
     """Median ms of one 1024² portrait, and the same over its floor."""
-    with home() as folder, EmulatorProcess() as emulator:
-        with open_services(settings(folder, fal_key="emulator", fal_base_url=emulator.url)) as services:
-            fal = Fal("emulator", base_url=emulator.url)
-            pictures = finished_pictures(fal, services, WARM_UP + TIMES)
-            instant = dataclasses.replace(services, providers={"fal": Ready(fal, iter(pictures))})
-            carry = carrier(instant)
-            urls = iter([one.images[0].url for one in pictures])
-            with httpx.Client(trust_env=False) as client:
-                floors, ours = _alternating(lambda: floor(client, next(urls), folder), carry)
+    with (
+        home() as folder,
+        EmulatorProcess() as emulator,
+        open_services(settings(folder, fal_key="emulator", fal_base_url=emulator.url)) as services,
+        httpx.Client(trust_env=False) as client,
+    ):
+        fal = Fal("emulator", base_url=emulator.url)
+        pictures = finished_pictures(fal, services, WARM_UP + TIMES)
+        carry = carrier(dataclasses.replace(services, providers={"fal": Ready(fal, iter(pictures))}))
+        urls = iter([one.images[0].url for one in pictures])
+        floors, ours = _alternating(lambda: floor(client, next(urls), folder), carry)
     floor_ms, ours_ms = statistics.median(floors), statistics.median(ours)
     return [
         Figure(

@@ -67,6 +67,16 @@ def _find(job_id: JobId, services: Services) -> _Saving | None:
                 "The result of this job lies in somebody else's folder, so it was not saved. QA decides.",
             )
             return None
+        if job.runner != "studio" and job.user_id != character.user_id:
+            # A job of ours was allowed when it was asked; users write the platform's jobs themselves.
+            activity.find(
+                conn,
+                "job.foreign_character",
+                "jobs",
+                str(job.id),
+                "This job names a character of somebody else, so its picture was not saved. QA decides.",
+            )
+            return None
     return _Saving(job=job, asset=asset, character=character)
 
 
@@ -74,12 +84,20 @@ def _copy(saving: _Saving, services: Services) -> None:
     """The permanent copy and its thumbnail, byte for byte; made anew where the thumbnail is missing."""
     storage = services.storage
     storage.copy((WORKSPACE, saving.asset.path), (LIBRARY, saving.path))
-    beside = saving.asset.thumbnail_path or f"{saving.asset.path.rpartition('.')[0]}.thumb.webp"
+    beside = _thumbnail_beside(saving)
     if storage.info(WORKSPACE, beside) is not None:
         storage.copy((WORKSPACE, beside), (LIBRARY, saving.thumbnail_path))
         return
     picture = images.read_picture(storage.get(LIBRARY, saving.path))
     storage.put(LIBRARY, saving.thumbnail_path, picture.thumbnail, "image/webp")
+
+
+def _thumbnail_beside(saving: _Saving) -> str:
+    """The thumbnail's path, where the row names one in the owner's folder; else the one beside the picture."""
+    named = saving.asset.thumbnail_path
+    if named is not None and named.split("/")[0] == str(saving.character.user_id):
+        return named
+    return f"{saving.asset.path.rpartition('.')[0]}.thumb.webp"
 
 
 def _file(saving: _Saving, services: Services) -> bool:

@@ -121,7 +121,7 @@ def _refuse_absent(model: ImageModel, where: ProviderStanding) -> None:
     if where.standing is Standing.ready:
         return
     state = "paused" if where.standing is Standing.paused else "not set up"
-    why = f": {where.why}" if where.why else ""
+    why = f": {where.why.rstrip('.')}" if where.why else ""
     raise NoSuchModel(
         f"{model.display_name} cannot be used now, because {model.provider} is {state}{why}. "
         "Choose another model, or ask an admin."
@@ -177,7 +177,7 @@ def _nobody(
         }
     )
     if stopped:
-        first = providers[stopped[0]].why
+        first = providers[stopped[0]].why.rstrip(".")
         why = f"{', '.join(stopped)} paused" + (f" ({first})" if first else "")
         todo = "Wait until that is settled, or ask an admin."
     elif match:

@@ -75,10 +75,14 @@ create index on studio.audit_events (at desc, id desc);
 -- For people: who is taken from the claims, so an event cannot be written in another's name.
 create function studio.note_audit(
   p_action text, p_table text, p_row text, p_before jsonb default null, p_after jsonb default null, p_why text default null
-) returns void language sql security definer set search_path = '' as $$
+) returns void language plpgsql security definer set search_path = '' as $$
+begin
+  if auth.uid() is not null and not studio.has_role('editor', 'qa', 'product', 'admin') then
+    raise exception 'This needs a role in the studio.' using errcode = 'PS403', detail = 'NOT_ALLOWED';
+  end if;
   insert into studio.audit_events (who, action, table_name, row_id, before, after, why)
-  values (auth.uid(), p_action, p_table, p_row, p_before, p_after, p_why)
-$$;
+  values (auth.uid(), p_action, p_table, p_row, p_before, p_after, p_why);
+end $$;
 revoke execute on function studio.note_audit(text, text, text, jsonb, jsonb, text) from public;
 grant execute on function studio.note_audit(text, text, text, jsonb, jsonb, text) to authenticated;
 
@@ -89,6 +93,8 @@ end $$;
 
 create trigger audit_events_append_only before update or delete on studio.audit_events
   for each row execute function studio.append_only();
+create trigger audit_events_never_emptied before truncate on studio.audit_events
+  for each statement execute function studio.append_only();
 
 -- A uuid in a text, or null: rows of other writers hold anything.
 create function studio.as_uuid(value text) returns uuid language sql immutable strict set search_path = '' as $$

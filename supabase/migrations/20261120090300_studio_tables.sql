@@ -91,6 +91,8 @@ create index cost_by_day on studio.cost_entries (at);
 create index cost_by_user on studio.cost_entries (user_id, at);
 create trigger cost_entries_append_only before update or delete on studio.cost_entries
   for each row execute function studio.append_only();
+create trigger cost_entries_never_emptied before truncate on studio.cost_entries
+  for each statement execute function studio.append_only();
 
 -- Per attempt: billed, else computed, else estimated; plus refunds. An unknown amount stays null.
 create view studio.spend with (security_invoker = true) as

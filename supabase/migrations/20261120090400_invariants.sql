@@ -105,6 +105,14 @@ create function studio.guard_asset() returns trigger language plpgsql set search
 declare
   job record;
 begin
+  if tg_op = 'UPDATE' then
+    if new.job_id is distinct from old.job_id and current_user in ('anon', 'authenticated') then
+      perform studio.note_finding('asset.foreign_job', 'workspace_assets', new.id::text,
+        'A user tried to hang a result on another job; the row kept the job it had.');
+      new.job_id := old.job_id;
+    end if;
+    return new;
+  end if;
   if new.job_id is null then
     return new;
   end if;
@@ -132,7 +140,7 @@ $$;
 revoke execute on function studio.lock_job(uuid) from public;
 grant execute on function studio.lock_job(uuid) to anon, authenticated, service_role;
 
-create trigger guard_asset before insert on public.workspace_assets
+create trigger guard_asset before insert or update of job_id on public.workspace_assets
   for each row execute function studio.guard_asset();
 
 create function studio.complete_job() returns trigger
@@ -240,6 +248,9 @@ create trigger guard_library before insert or update on public.user_library
 create function studio.keep_one_primary() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
+  -- One after the other: two who switch at once would not see each other's choice, and the constraint would fail
+  -- the later one at its end.
+  perform pg_advisory_xact_lock(hashtextextended('primary:' || new.character_id::text, 0));
   update public.character_portraits other set is_primary = false, primary_pinned = false
   where other.character_id = new.character_id and other.id <> new.id and other.is_primary
     and exists (select from public.character_portraits me where me.id = new.id and me.is_primary);

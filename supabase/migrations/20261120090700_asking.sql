@@ -81,6 +81,10 @@ begin
       raise exception 'This character does not exist, or it is not yours.' using errcode = 'PS404', detail = 'NOT_FOUND';
     end if;
   end if;
+  -- The use case looked at the reference; a caller who went past it gains nothing.
+  if split_part(p_metadata ->> 'reference_image_url', '/', 2) not in (me::text, coalesce(owner, me)::text) then
+    raise exception 'The reference belongs to somebody else.' using errcode = 'PS403', detail = 'NOT_ALLOWED';
+  end if;
   if p_idempotency_key is not null then
     perform pg_advisory_xact_lock(hashtextextended('ask:' || me::text || ':' || p_idempotency_key, 0));
     select j.id into standing from public.jobs j where j.user_id = me and j.idempotency_key = p_idempotency_key;
@@ -111,7 +115,8 @@ begin
                            idempotency_key, retried_from, stage)
   values (me, 'character_portrait', 'queued', p_prompt, model.id,
           p_metadata || jsonb_build_object('destination', 'character_portrait', 'provider', model.provider,
-                                           'model_key', model.model_key),
+                                           'model_key', model.model_key, 'owner', coalesce(owner, me),
+                                           'width', p_width, 'height', p_height),
           'studio', p_character, p_idempotency_key, p_retried_from, 'waiting')
   returning id into made;
   insert into studio.cost_entries (job_id, attempt, user_id, character_id, provider, model_key, kind, amount_usd, units, price_id)

@@ -251,7 +251,9 @@ def test_a_job_that_kills_its_worker_each_time_is_given_up_in_words(services, an
     assert fal.counts()["submits"] == 0
 
 
-def test_a_failed_picture_is_taken_out_of_the_grid_and_its_story_stays(services, ana, ben, character, ask, fal):
+def test_a_failed_picture_is_taken_out_of_the_grid_and_its_story_stays(
+    services, ana, ben, character, ask, fal
+):
     fal.fault("outcome", "content_policy")
     job_id = ask()
     builders.work(services)

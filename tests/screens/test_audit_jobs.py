@@ -12,7 +12,6 @@ import tomllib
 import urllib.error
 import urllib.request
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import streamlit as st
@@ -152,7 +151,10 @@ def test_a_deep_link_opens_one_job_s_story(audit, failed, services):
 
 @pytest.mark.parametrize(
     ("named", "said"),
-    [("nonsense", "is not the id of a job"), (str(uuid4()), "There is no job with this id")],
+    [
+        ("nonsense", "is not the id of a job"),
+        ("00000000-0000-4000-8000-00000000dead", "There is no job with this id"),
+    ],
 )
 def test_a_link_to_no_job_says_so_and_leads_back(audit, named, said):
     page = audit(job=named)

@@ -4,10 +4,12 @@ desk.fields = props.fields_;
 on("reopen", ({ id, forced }) => trigger("open", { id, forced }));
 on("create", () => trigger("create", {}));
 
-/** A new character waits for its name. */
+/** A new character waits for its name; whoever began to type elsewhere meanwhile is left in peace. */
 function welcome() {
   window.studio.setView("details");
-  setTimeout(() => document.querySelector("#f_name input")?.focus(), 60);
+  setTimeout(() => {
+    if (!document.activeElement?.matches("#rail :is(input, textarea)")) document.querySelector("#f_name input")?.focus();
+  }, 60);
 }
 
 watch("value", () => {
