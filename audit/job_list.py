@@ -204,11 +204,7 @@ def _foot(page: JobPage, wanted: JobFilter, counted: Mapping[JobState, Counted] 
             disabled=page.older is None,
             on_click=partial(_go, before=page.older),
         )
-        first, last = page.rows[0].created_at, page.rows[-1].created_at
-        st.html(
-            f'<p class="au-age">{len(page.rows)} jobs, {say(words.moment(last))} to {say(words.moment(first))}</p>',
-            width="stretch",
-        )
+        st.html(f'<p class="au-age">{say(_span(page.rows))}</p>', width="stretch")
         st.download_button(
             _file_label(wanted, counted),
             data=_file_maker(wanted),
@@ -218,6 +214,14 @@ def _foot(page: JobPage, wanted: JobFilter, counted: Mapping[JobState, Counted] 
             icon=":material/download:",
             on_click="ignore",
         )
+
+
+def _span(rows: Sequence[JobRow]) -> str:
+    """How many stand on this page, and from when to when they were asked."""
+    newest, oldest = words.moment(rows[0].created_at), words.moment(rows[-1].created_at)
+    if len(rows) == 1:
+        return f"1 job, {newest}"
+    return f"{len(rows)} jobs, {oldest} to {newest}"
 
 
 def _go(*, before: Key | None = None, after: Key | None = None) -> None:

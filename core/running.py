@@ -10,6 +10,7 @@ import base64
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -55,6 +56,7 @@ _RECEIPT_PATIENCE = 300.0  # seconds a receipt is held while the database is awa
 _PAUSE = 900.0  # seconds a provider rests after a bad key or an empty balance
 _FETCHES = 3
 _LONGEST_BUSY = 120.0
+_PAUSED_DELAY = 60.0
 
 T = TypeVar("T")
 _log = log.get(__name__)
@@ -80,12 +82,13 @@ def run(job_id: JobId, services: Services) -> None:
 
     Expected failures end on the job row; a bug is recorded there as INTERNAL and raised on.
     """
-    job = _claim(job_id, services)
-    if job is None:
+    begun = _claim(job_id, services)
+    if begun is None:
         return
+    job = begun.job
     with log.bind_job(job.id, keep_out=(job.prompt,)):
         try:
-            _carry(job, services)
+            _carry(begun, services)
         except AskAgain:
             raise
         except LeaseLost:
@@ -107,10 +110,21 @@ def run(job_id: JobId, services: Services) -> None:
             raise
 
 
-def _carry(job: Job, services: Services) -> None:
-    submission = _current(job, services)
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    """A claimed job and what its run needs to know, read in the same transaction."""
+
+    job: Job
+    submission: Submission | None
+    model: ImageModel | None
+    is_paused: bool
+    usual_seconds: float | None  # the model's recent median
+
+
+def _carry(begun: _Begun, services: Services) -> None:
+    job, submission = begun.job, begun.submission
     if submission is None:
-        submission = _send(job, services)
+        submission = _send(begun, services)
     if submission is None:
         return
     if not submission.is_open:
@@ -118,7 +132,7 @@ def _carry(job: Job, services: Services) -> None:
     if submission.ticket is None:
         say_unknown(job, services)
         return
-    finished = _wait(job, submission, submission.ticket, services)
+    finished = _wait(begun, submission, submission.ticket, services)
     picture = take_in(job, finished, services)
     finish(job, submission, finished, picture, services)
 
@@ -126,24 +140,26 @@ def _carry(job: Job, services: Services) -> None:
 # -- claim, intent, send, receipt ------------------------------------------------------------------------------
 
 
-def _claim(job_id: JobId, services: Services) -> Job | None:
+def _claim(job_id: JobId, services: Services) -> _Begun | None:
+    """T1b."""
     with services.db.as_service() as conn:
-        return jobs.claim(conn, job_id)
+        job = jobs.claim(conn, job_id)
+        if job is None:
+            return None
+        usual = jobs.usual_seconds(conn, [job.model_id]) if job.model_id else {}
+        return _Begun(
+            job=job,
+            submission=submissions.current(conn, job.id),
+            model=models.get(conn, job.model_id) if job.model_id else None,
+            is_paused=job.provider in models.pauses(conn),
+            usual_seconds=usual.get(job.model_id) if job.model_id else None,
+        )
 
 
-def _current(job: Job, services: Services) -> Submission | None:
-    with services.db.as_service() as conn:
-        return submissions.current(conn, job.id)
-
-
-def _send(job: Job, services: Services) -> Submission | None:
+def _send(begun: _Begun, services: Services) -> Submission | None:
     """Note the intent, send the paid request once, keep its receipt; None where there is nothing to wait for."""
-    model = _model(job, services)
-    provider = services.providers.get(job.provider)
-    if provider is None:
-        raise NoSuchModel(f"{job.provider.capitalize()} is no longer set up here. Choose another model.")
-    _refuse_endless(job, services)
-    _wait_for_pause(job, services)
+    job = begun.job
+    provider, model = _ready(begun, services)
     order = _order(job, model, services)
     submission = _begin(job, model, services)
     if submission is None:
@@ -153,6 +169,8 @@ def _send(job: Job, services: Services) -> Submission | None:
         ticket = _submit(provider, order, model)
     except ProviderBusy as error:
         _not_accepted(job, submission, services)
+        if submission.attempt >= MOST_REFUSALS:
+            raise
         raise AskAgain(_busy_delay(error, submission.attempt)) from error
     except ProviderRejected:
         raise
@@ -167,36 +185,29 @@ def _send(job: Job, services: Services) -> Submission | None:
     return _keep_receipt(job, submission, ticket, services)
 
 
-def _submit(provider: Provider, order: Order, model: ImageModel) -> Ticket:
-    return provider.submit(order, model)
-
-
-def _model(job: Job, services: Services) -> ImageModel:
-    with services.db.as_service() as conn:
-        model = models.get(conn, job.model_id) if job.model_id else None
-    if model is None:
+def _ready(begun: _Begun, services: Services) -> tuple[Provider, ImageModel]:
+    """The provider and the model, where this job may be sent to them now."""
+    job = begun.job
+    if begun.model is None:
         raise NoSuchModel("The model of this picture was removed meanwhile. Choose another one.")
-    return model
-
-
-def _refuse_endless(job: Job, services: Services) -> None:
-    """An entry that kills its worker comes back for ever; after three such runs the job says so instead."""
-    with services.db.as_service() as conn:
-        busy = submissions.refusals(conn, job.id)
-    if busy >= MOST_REFUSALS:
-        raise ProviderBusy("The provider was too busy each time this picture was sent. Try again later.")
-    if job.attempts - busy > MOST_RUNS:
+    provider = services.providers.get(job.provider)
+    if provider is None:
+        raise NoSuchModel(f"{job.provider.capitalize()} is no longer set up here. Choose another model.")
+    if job.attempts > MOST_RUNS:
+        # An entry that kills its worker comes back for ever.
         raise StudioError(
             "This picture was begun three times and never got as far as its provider. Tell an admin.",
             code="STUCK",
         )
+    if begun.is_paused and not job.cancel_requested:
+        with services.db.as_service() as conn:
+            jobs.put_off(conn, job)
+        raise AskAgain(_PAUSED_DELAY)
+    return provider, begun.model
 
 
-def _wait_for_pause(job: Job, services: Services) -> None:
-    """A paused provider gets nothing; its jobs wait visibly."""
-    with services.db.as_service() as conn:
-        if job.provider in models.pauses(conn) and not jobs.beat(conn, job, stage=JobStage.waiting):
-            raise AskAgain(60.0)
+def _submit(provider: Provider, order: Order, model: ImageModel) -> Ticket:
+    return provider.submit(order, model)
 
 
 def _order(job: Job, model: ImageModel, services: Services) -> Order:
@@ -240,7 +251,7 @@ def _not_accepted(job: Job, submission: Submission, services: Services) -> None:
     with services.db.as_service() as conn:
         submissions.settle(conn, submission.id, "not_accepted", by="worker")
         costs.record(conn, job.id, submission.attempt, "computed", Decimal(0), note="not accepted")
-        jobs.beat(conn, job, stage=JobStage.waiting)
+        jobs.put_off(conn, job)
 
 
 def _busy_delay(error: ProviderBusy, attempt: int) -> float:
@@ -264,7 +275,12 @@ def _keep_receipt(job: Job, submission: Submission, ticket: Ticket, services: Se
             raise LeaseLost("Another run took this job over.")
         return kept
 
-    return _patiently(store, _RECEIPT_PATIENCE)
+    try:
+        return _patiently(store, _RECEIPT_PATIENCE)
+    except DatabaseUnavailable:
+        # The last place where this receipt stands: with it a person can look the picture up at the provider.
+        _log.error("receipt_not_stored", provider=job.provider, request_id=ticket.request_id)
+        raise
 
 
 def _patiently(work: Callable[[], T], patience: float) -> T:
@@ -293,13 +309,14 @@ def say_unknown(job: Job, services: Services) -> None:
 # -- wait ---------------------------------------------------------------------------------------------------------
 
 
-def _wait(job: Job, submission: Submission, ticket: Ticket, services: Services) -> Finished:
+def _wait(begun: _Begun, submission: Submission, ticket: Ticket, services: Services) -> Finished:
     """Ask until the provider is done. Progress and cancellation go through the job row each time."""
+    job = begun.job
     provider = services.providers.get(job.provider)
     if provider is None:
         raise StorageFailed("This worker has no key for the provider of this job.")
     deadline = submission.submitted_at + timedelta(seconds=services.settings.give_up_after)
-    pace = _Pace(services.settings.poll_every, _usual(job, services), submission.submitted_at)
+    pace = _Pace(services.settings.poll_every, begun.usual_seconds, submission.submitted_at)
     asked_to_stop = False
     while True:
         state = _poll(provider, ticket)
@@ -309,8 +326,7 @@ def _wait(job: Job, submission: Submission, ticket: Ticket, services: Services) 
             raise _too_slow(provider, ticket, services)
         cancelled = _beat(job, state, services)
         if cancelled and not asked_to_stop:
-            asked_to_stop = True
-            _ask_to_stop(job, submission, provider, ticket, services)
+            asked_to_stop = _ask_to_stop(job, submission, provider, ticket, services)
         if services.stopping.wait(pace.next()):
             raise AskAgain(0.0)  # this worker leaves; the next one goes on from the receipt
 
@@ -332,12 +348,6 @@ class _Pace:
         elapsed = (datetime.now(UTC) - self._since).total_seconds()
         near = elapsed > 0.8 * self._usual
         return min(pause, 0.2) if near else min(pause, max(0.8 * self._usual - elapsed, 0.05))
-
-
-def _usual(job: Job, services: Services) -> float | None:
-    with services.db.as_service() as conn:
-        known = jobs.usual_seconds(conn, [job.model_id]) if job.model_id else {}
-    return known.get(job.model_id) if job.model_id else None
 
 
 def _poll(provider: Provider, ticket: Ticket) -> Running | Finished | None:
@@ -375,13 +385,16 @@ def _still_ours(job: Job, services: Services) -> bool:
 
 def _ask_to_stop(
     job: Job, submission: Submission, provider: Provider, ticket: Ticket, services: Services
-) -> None:
-    """Pass a person's cancellation on. Only where the provider surely stops does the job end here."""
+) -> bool:
+    """Pass a person's cancellation on; False where the provider did not hear it.
+
+    Only where it surely stops does the job end here.
+    """
     try:
         answer = provider.cancel(ticket)
     except ProviderUnreachable as error:
         _log.warning("cancel_unanswered", code=error.reason)
-        return
+        return False
     _log.info("cancel_asked", answer=answer)
     if answer is CancelAnswer.stopped:
         with services.db.as_service() as conn:
@@ -389,6 +402,7 @@ def _ask_to_stop(
             costs.record(conn, job.id, submission.attempt, "computed", Decimal(0), note="stopped in time")
             jobs.end(conn, job, JobStatus.cancelled)
         raise LeaseLost("The job was cancelled.")
+    return True
 
 
 def _too_slow(provider: Provider, ticket: Ticket, services: Services) -> TooSlow:

@@ -174,6 +174,18 @@ def beat(
     return bool(row[0])
 
 
+def put_off(conn: Connection, job: Job) -> None:
+    """This run ends on purpose before anything was taken, to be called again later: it does not count as begun."""
+    conn.execute(
+        """
+        UPDATE public.jobs SET stage = CASE WHEN cancel_requested THEN 'cancelling' ELSE 'waiting' END,
+            progress = NULL, queue_position = NULL, heartbeat_at = clock_timestamp(), attempts = greatest(attempts - 1, 0)
+        WHERE id = %s AND lease = %s AND status = 'processing'
+        """,
+        (job.id, job.lease),
+    )
+
+
 def end(
     conn: Connection,
     job: Job,

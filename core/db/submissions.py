@@ -127,14 +127,6 @@ def current(conn: Connection, job_id: JobId) -> Submission | None:
         ).fetchone()
 
 
-def refusals(conn: Connection, job_id: JobId) -> int:
-    """How often the paid request of this job was surely not accepted."""
-    row = conn.execute(
-        "SELECT count(*) FROM studio.submissions WHERE job_id = %s AND outcome = 'not_accepted'", (job_id,)
-    ).fetchone()
-    return int(row[0]) if row else 0
-
-
 def open_of_ended_jobs(conn: Connection, *, limit: int = 200) -> list[Submission]:
     """Receipts that may still bring a picture although their job failed or was cancelled (SPEC "Failure")."""
     with conn.cursor(row_factory=as_submission) as cursor:

@@ -194,7 +194,7 @@ def test_a_failed_job_whose_paid_picture_comes_late_is_completed_and_saved(build
 
 
 def test_a_run_whose_job_was_taken_over_changes_no_state(services, ana, asked):
-    first = running._claim(asked, services)
+    first = running._claim(asked, services).job
     running._claim(asked, services)
 
     with services.db.as_service() as conn:

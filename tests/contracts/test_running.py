@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from core import generation, portraits, running, worker
+from core.db import models
 from core.errors import Conflict, NotFound
 from core.values import JobStage, JobStatus
 from tests import builders
@@ -277,3 +278,27 @@ def test_without_a_worker_the_person_is_told_that_the_picture_waits(services, an
 
     assert generation.NO_WORKER in alone.warnings
     assert generation.NO_WORKER not in attended.warnings
+
+
+def test_a_paused_provider_gets_nothing_and_its_pictures_wait_as_long_as_it_takes(services, ana, ask, fal):
+    with services.db.as_service() as conn:
+        models.pause(conn, "fal", "its balance is empty", seconds=60)
+    job_id = ask_although_paused(services, ana, ask)
+
+    for _ in range(2 * running.MOST_RUNS):
+        with pytest.raises(running.AskAgain):
+            running.run(job_id, services)
+
+    job = generation.outcome(job_id, ana, services).job
+    assert (job.status, job.stage) == (JobStatus.processing, JobStage.waiting)
+    assert fal.counts()["submits"] == 0
+
+
+def ask_although_paused(services, ana, ask):
+    """A job that was asked for just before its provider was paused."""
+    with services.db.as_service() as conn:
+        conn.execute("UPDATE studio.provider_state SET paused_until = now()")
+    job_id = ask()
+    with services.db.as_service() as conn:
+        conn.execute("UPDATE studio.provider_state SET paused_until = now() + interval '1 hour'")
+    return job_id

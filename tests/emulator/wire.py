@@ -13,7 +13,7 @@ import socket
 import struct
 from dataclasses import dataclass, field
 from enum import StrEnum
-from http import HTTPStatus
+from http.client import responses
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -151,7 +151,8 @@ async def _body(head: Request, reader: asyncio.StreamReader, writer: asyncio.Str
 
 
 async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
-    phrase = HTTPStatus(reply.status).phrase
+    # fal also answers 499, which is nobody's standard.
+    phrase = responses.get(reply.status, "Client Closed Request")
     lines = [f"HTTP/1.1 {reply.status} {phrase}", f"content-length: {len(reply.body)}"]
     lines += [f"{name}: {value}" for name, value in reply.headers.items()]
     writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))

@@ -358,7 +358,7 @@ def test_a_phone_shows_the_counts_without_scrolling_sideways(browser, dashboard,
     phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme}
 
     with visit(browser, dashboard, **phone) as desk:
-        expect(desk.page.get_by_text("Outcome unknown").first).to_be_visible(timeout=30_000)
+        expect(desk.page.locator(".au-counts").get_by_text("Outcome unknown")).to_be_visible(timeout=30_000)
         settled(desk.page)
 
         assert desk.page.evaluate("document.documentElement.scrollWidth") <= 390
