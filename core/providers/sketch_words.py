@@ -124,7 +124,7 @@ CLOTH_WORDS = {
 GARMENT_WORDS = {
     "gown": "dress", "dress": "dress", "sundress": "dress", "kimono": "robe", "robe": "robe", "cloak": "robe",
     "suit": "suit", "blazer": "suit", "tuxedo": "suit", "uniform": "suit", "coat": "coat", "jacket": "coat",
-    "trench": "coat", "cardigan": "coat", "armor": "armour", "armour": "armour", "hoodie": "hoodie",
+    "trench": "coat", "raincoat": "coat", "anorak": "coat", "parka": "coat", "cardigan": "coat", "armor": "armour", "armour": "armour", "hoodie": "hoodie",
     "sweatshirt": "hoodie", "sweater": "sweater", "turtleneck": "sweater", "pullover": "sweater",
     "jumper": "sweater", "knit": "sweater", "stripes": "stripes", "striped": "stripes", "blouse": "shirt",
     "shirt": "shirt", "t shirt": "tee", "tee": "tee", "tank top": "tee", "top": "tee", "vest": "coat",
