@@ -1,4 +1,4 @@
-"""The product's words and numbers as people read them; the studio says the same (core/portraits.py)."""
+"""The product's words and numbers as people read them; stages are the studio's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 
 from core.audit.jobs import Counted, JobState
-from core.values import JobStage
+from core.portraits import STAGE_WORDS
 
 STATES: Mapping[JobState, str] = {
     JobState.queued: "Queued",
@@ -28,17 +28,7 @@ TONES: Mapping[JobState, str] = {
     JobState.failed: "bad",
     JobState.cancelled: "calm",
 }
-STAGES: Mapping[str, str] = {
-    JobStage.waiting: "Waiting",
-    JobStage.sending: "Sending",
-    JobStage.provider_queue: "In the provider's queue",
-    JobStage.drawing: "Drawing",
-    JobStage.fetching: "Fetching",
-    JobStage.saving: "Saving",
-    JobStage.saved: "Saved",
-    JobStage.cancelling: "Cancelling",
-    JobStage.outcome_unknown: "Outcome unknown",
-}
+STAGES: Mapping[str, str] = dict(STAGE_WORDS)
 OUTCOMES: Mapping[str | None, str] = {
     None: "Open: its picture may still come",
     "not_accepted": "Not accepted: nothing is owed",

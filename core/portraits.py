@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -24,7 +24,7 @@ from core.values import (
     PortraitId,
 )
 
-_STAGE_WORDS = {
+STAGE_WORDS: Mapping[JobStage, str] = {
     JobStage.waiting: "Waiting",
     JobStage.sending: "Sending",
     JobStage.provider_queue: "In the provider's queue",
@@ -281,6 +281,6 @@ def _stage_words(job: Job, waits: _Waits) -> str:
         return "Waiting"
     place = _place(job, waits)
     before = f", {place} before it" if place else ""
-    return _STAGE_WORDS[job.stage] + (
+    return STAGE_WORDS[job.stage] + (
         before if job.stage in {JobStage.waiting, JobStage.provider_queue} else ""
     )
