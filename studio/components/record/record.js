@@ -4,6 +4,15 @@ desk.fields = props.fields_;
 on("reopen", ({ id, forced }) => trigger("open", { id, forced }));
 on("create", () => trigger("create", {}));
 
+// Until the first row is shown, what one typed would be written over: the fields wait for it.
+document.querySelector("#rail")?.setAttribute("inert", "");
+on("shown", () => requestAnimationFrame(() => requestAnimationFrame(ready)));
+
+function ready() {
+  document.querySelector("#rail")?.removeAttribute("inert");
+  document.body.classList.add("ps-ready");
+}
+
 /** A new character waits for its name; whoever began to type elsewhere meanwhile is left in peace. */
 function welcome() {
   window.studio.setView("details");
@@ -17,6 +26,5 @@ watch("value", () => {
   const here = new URLSearchParams(location.search).get("character");
   if (id && id !== here) history[props.value.made ? "pushState" : "replaceState"]({}, "", `?character=${encodeURIComponent(id)}`);
   document.body.classList.toggle("ps-nobody", !id);
-  document.body.classList.add("ps-ready");
   if (props.value?.made) welcome();
 });
