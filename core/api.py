@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from urllib.parse import quote
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response, WebS
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
@@ -87,6 +87,14 @@ _log = log.get(__name__)
 class _Body(BaseModel):
     model_config = ConfigDict(extra="ignore", str_max_length=4000)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_nul(cls, value: object) -> object:
+        texts: list[object] = cast("list[object]", value) if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and "\x00" in text for text in texts):
+            raise ValueError("it holds a NUL character, which no text needs")
+        return cast("object", value)
+
 
 class PresetsBody(_Body):
     """Keys of the catalogue, or words of at most 60 characters."""
@@ -116,7 +124,7 @@ class PortraitBody(_Body):
     reference: Annotated[str | None, Field(alias="referenceImageUrl")] = None
     content_rating: Annotated[ContentRating | None, Field(alias="contentRating")] = None
     model_id: Annotated[UUID | None, Field(alias="apiModelId")] = None
-    presets: PresetsBody = PresetsBody()
+    presets: PresetsBody | None = None
 
     def as_request(self, idempotency_key: str | None, *, base: str) -> PortraitRequest:
         """The request as the core knows it; `base` is the address our own links begin with. Raises BadRequest."""
@@ -126,7 +134,7 @@ class PortraitBody(_Body):
             character_id=CharacterId(self.character_id) if self.character_id else None,
             character=_traits(self.character) if self.character else None,
             own_words=self.own_words or "",
-            presets=Presets(**self.presets.model_dump()),
+            presets=Presets(**self.presets.model_dump()) if self.presets else Presets(),
             reference=_without_base(self.reference, base) or None,
             content_rating=self.content_rating,
             model_id=ModelId(self.model_id) if self.model_id else None,
@@ -213,7 +221,8 @@ def _functions() -> APIRouter:
             asked = await run_in_threadpool(generation.request, wanted, person, services)
             if "respond-async" in prefer:
                 now = await run_in_threadpool(generation.outcome, asked.job_id, person, services)
-                return _accepted(asked, now)
+                ended_before = now.is_settled and not asked.created
+                return _answer(now, asked, request) if ended_before else _accepted(asked, now)
             outcome = await _settled(asked, changes, person, services)
         return _answer(outcome, asked, request) if outcome.is_settled else _accepted(asked, outcome)
 
@@ -469,7 +478,7 @@ async def _misshapen(_request: Request, error: RequestValidationError) -> Respon
     field = ".".join(where)
     problem = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "json_invalid":
-        sentence = "The body is not valid JSON. Send one JSON object."
+        sentence, field = "The body is not valid JSON. Send one JSON object.", ""
     else:
         sentence = f"{field or 'The body'} is wrong: {problem[:1].lower()}{problem[1:]}."
     return JSONResponse(

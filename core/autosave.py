@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core import images, log
-from core.db import activity, assets, characters, jobs, library, portraits, repeat_on_deadlock
+from core import images, log, running
+from core.db import Connection, activity, assets, characters, jobs, library, portraits, repeat_on_deadlock
 from core.services import Services
 from core.storage import LIBRARY, WORKSPACE
-from core.values import Asset, Character, Job, JobId, JobStatus
+from core.values import Asset, Character, Job, JobId, JobStatus, PersonId
 
 TAGS = ("character", "portrait")
 _EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/avif": "avif"}
@@ -20,16 +20,20 @@ _log = log.get(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class _Saving:
-    """A result and where it goes; paths are inside the bucket user-library."""
+    """A result and where it goes; paths are inside the bucket user-library.
+
+    `character` is None where its row is gone: the picture is kept in the library all the same.
+    """
 
     job: Job
     asset: Asset
-    character: Character
+    owner: PersonId
+    character: Character | None
 
     @property
     def path(self) -> str:
         extension = _EXTENSIONS.get(self.asset.media_type, self.asset.path.rpartition(".")[2])
-        return f"{self.character.user_id}/portraits/{self.character.id}/{self.job.id}.{extension}"
+        return f"{self.owner}/portraits/{self.job.character_id}/{self.job.id}.{extension}"
 
     @property
     def thumbnail_path(self) -> str:
@@ -47,7 +51,7 @@ def save(job_id: JobId, services: Services) -> bool:
             return False
         _copy(saving, services)
         saved = repeat_on_deadlock(lambda: _file(saving, services))
-        _log.info("portrait_saved", character_id=str(saving.character.id), new=saved)
+        _log.info("portrait_saved", character_id=str(saving.job.character_id), new=saved)
         return saved
 
 
@@ -55,29 +59,28 @@ def _find(job_id: JobId, services: Services) -> _Saving | None:
     with services.db.as_service() as conn:
         job = jobs.get(conn, job_id)
         asset = assets.first_of_job(conn, job_id)
-        character = characters.get(conn, job.character_id) if job and job.character_id else None
-        if job is None or asset is None or character is None or job.status is not JobStatus.completed:
+        if job is None or job.character_id is None or asset is None or job.status is not JobStatus.completed:
             return None
-        if asset.path.split("/")[0] != str(character.user_id):
-            activity.find(
-                conn,
-                "asset.foreign_path",
-                "workspace_assets",
-                str(asset.id),
-                "The result of this job lies in somebody else's folder, so it was not saved. QA decides.",
-            )
-            return None
-        if job.runner != "studio" and job.user_id != character.user_id:
-            # A job of ours was allowed when it was asked; users write the platform's jobs themselves.
-            activity.find(
-                conn,
-                "job.foreign_character",
-                "jobs",
-                str(job.id),
-                "This job names a character of somebody else, so its picture was not saved. QA decides.",
-            )
-            return None
-    return _Saving(job=job, asset=asset, character=character)
+        character = characters.get(conn, job.character_id, with_deleted=True)
+        owner = character.user_id if character else running.owner_of(job)
+        if not _is_foreign(conn, job, asset, owner):
+            return _Saving(job=job, asset=asset, owner=owner, character=character)
+        jobs.mark_not_saved(conn, job.id)
+    return None
+
+
+def _is_foreign(conn: Connection, job: Job, asset: Asset, owner: PersonId) -> bool:
+    """True, with a finding, where rows that users write lead to somebody else: they are not to be believed."""
+    if asset.path.split("/", 1)[0] != str(owner):
+        sentence = "The result of this job lies in somebody else's folder, so it was not saved. QA decides."
+        activity.find(conn, "asset.foreign_path", "workspace_assets", str(asset.id), sentence)
+        return True
+    if job.runner != "studio" and job.user_id != owner:
+        # A job of ours was allowed when it was asked; users write the platform's jobs themselves.
+        sentence = "This job names a character of somebody else, so its picture was not saved. QA decides."
+        activity.find(conn, "job.foreign_character", "jobs", str(job.id), sentence)
+        return True
+    return False
 
 
 def _copy(saving: _Saving, services: Services) -> None:
@@ -95,51 +98,58 @@ def _copy(saving: _Saving, services: Services) -> None:
 def _thumbnail_beside(saving: _Saving) -> str:
     """The thumbnail's path, where the row names one in the owner's folder; else the one beside the picture."""
     named = saving.asset.thumbnail_path
-    if named is not None and named.split("/")[0] == str(saving.character.user_id):
+    if named is not None and named.split("/", 1)[0] == str(saving.owner):
         return named
     return f"{saving.asset.path.rpartition('.')[0]}.thumb.webp"
 
 
 def _file(saving: _Saving, services: Services) -> bool:
     """T5: library row, portrait, primary, character; all or none. True where the portrait is new."""
-    job, asset, character = saving.job, saving.asset, saving.character
+    job = saving.job
     with services.db.as_service() as conn:
         jobs.lock(conn, job.id)
-        characters.lock(conn, character.id)
+        if saving.character is not None:
+            characters.lock(conn, saving.character.id)
         library.insert(
             conn,
             job,
-            asset,
-            owner=character.user_id,
+            saving.asset,
+            owner=saving.owner,
             path=saving.path,
             thumbnail_path=saving.thumbnail_path,
             tags=TAGS,
-            about=_about(job, character),
+            about=_about(job, saving.character),
         )
-        new = portraits.insert(
-            conn,
-            job,
-            asset,
-            character.id,
-            image_url=f"{LIBRARY}/{saving.path}",
-            thumbnail_url=f"{LIBRARY}/{saving.thumbnail_path}",
-            metadata=_metadata(job, saving.path),
-            primary=portraits.should_be_primary(conn, job, character.id),
-        )
-        if new:
-            characters.learn_from_portrait(
-                conn, character.id, image_url=f"{LIBRARY}/{saving.path}", seed=asset.seed
-            )
-            characters.follow_primary(conn, character.id)
+        new = saving.character is not None and _show(conn, saving, saving.character)
         jobs.mark_saved(conn, job.id)
     return new
 
 
-def _about(job: Job, character: Character) -> dict[str, object]:
+def _show(conn: Connection, saving: _Saving, character: Character) -> bool:
+    """The portrait row and what its character learns from it; False where the portrait stands already."""
+    job, asset, image_url = saving.job, saving.asset, f"{LIBRARY}/{saving.path}"
+    new = portraits.insert(
+        conn,
+        job,
+        asset,
+        character.id,
+        image_url=image_url,
+        thumbnail_url=f"{LIBRARY}/{saving.thumbnail_path}",
+        metadata=_metadata(job, saving.path),
+        primary=portraits.should_be_primary(conn, job, character.id),
+    )
+    if new:
+        if not job.cancel_requested:
+            characters.learn_from_portrait(conn, character.id, image_url=image_url, seed=asset.seed)
+        characters.follow_primary(conn, character.id)
+    return new
+
+
+def _about(job: Job, character: Character | None) -> dict[str, object]:
     return {
         "type": "character_portrait",
-        "character_id": str(character.id),
-        "character_name": character.shown_name,
+        "character_id": str(job.character_id),
+        "character_name": character.shown_name if character else job.metadata.get("character_name"),
         "consistency_method": job.metadata.get("consistency_method", "none"),
     }
 

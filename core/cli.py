@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 from typing import Annotated
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -13,11 +14,11 @@ from rich.table import Table
 from core import characters, generation, recovery
 from core.auth import LOCAL_PERSON
 from core.db.embedded import EmbeddedPostgres
-from core.errors import StudioError
+from core.errors import BadRequest, StudioError
 from core.plans import Plan
 from core.services import Services, open_services, set_up_database
 from core.settings import Settings
-from core.values import CharacterId, PortraitRequest
+from core.values import CharacterId, JobId, PortraitRequest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console()
@@ -60,10 +61,35 @@ def recover(
     """Set stuck jobs right, or say what would be done."""
     with _services() as services:
         steps = recovery.recover(services, dry_run=dry_run)
+        unknown = recovery.unknown_outcomes(services)
     table = Table("Job", "Recovery", "Why")
     for step in steps:
         table.add_row(str(step.job_id), ("would " if dry_run else "") + step.action, step.why)
     console.print(table if steps else "Nothing is stuck.")
+    for step in unknown:
+        console.print(
+            f"[yellow]Outcome unknown[/yellow] {step.job_id}: {step.why} Then: python -m core settle"
+        )
+
+
+@app.command()
+def settle(
+    job: Annotated[str, typer.Argument(help="The job whose outcome is unknown.")],
+    why: Annotated[str, typer.Option(help="What you found at the provider.")],
+    *,
+    billed: Annotated[
+        bool | None,
+        typer.Option("--billed/--not-billed", help="Leave out where that could not be found out."),
+    ] = None,
+) -> None:
+    """End an outcome unknown after a look at the provider: the job fails in words and may be tried again."""
+    with _services() as services:
+        try:
+            job_id = JobId(UUID(job))
+        except ValueError as error:
+            raise BadRequest("A job is named by its id, as `python -m core recover` prints it.") from error
+        recovery.settle_unknown(job_id, LOCAL_PERSON, services, billed=billed, why=why)
+    console.print("Settled. The picture can be tried again.")
 
 
 @app.command()

@@ -5,8 +5,9 @@ What a worker does with the job afterwards stands in `running.py`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -78,6 +79,8 @@ def request(asked: PortraitRequest, person: Person, services: Services) -> Asked
     """
     if asked.idempotency_key is not None and not 1 <= len(asked.idempotency_key) <= _LONGEST_KEY:
         raise BadRequest(f"An Idempotency-Key has 1 to {_LONGEST_KEY} characters.", field="Idempotency-Key")
+    if (standing := _asked_before(asked, person, services)) is not None:
+        return standing
     plan = plans.make(asked, person, services)
     with services.db.as_user(person) as conn:
         job_id, created = jobs.ask(
@@ -85,7 +88,7 @@ def request(asked: PortraitRequest, person: Person, services: Services) -> Asked
             character_id=plan.character_id,
             model_id=plan.model.id,
             prompt=plan.prompt.text,
-            metadata=plans.as_metadata(plan, asked),
+            metadata={**plans.as_metadata(plan, asked), "fingerprint": _fingerprint(asked)},
             width=asked.size.width,
             height=asked.size.height,
             idempotency_key=asked.idempotency_key,
@@ -96,6 +99,29 @@ def request(asked: PortraitRequest, person: Person, services: Services) -> Asked
     _log.info("portrait_asked", job_id=str(job_id), provider=plan.model.provider, created=created)
     waits = (NO_WORKER,) if idle else ()
     return Asked(job_id=job_id, created=created, warnings=(*plan.warnings, *waits))
+
+
+def _asked_before(asked: PortraitRequest, person: Person, services: Services) -> Asked | None:
+    """The job this key asked for already, whatever became of its model since. Raises Conflict where the same key
+    comes with another request.
+    """
+    if asked.idempotency_key is None:
+        return None
+    with services.db.as_user(person) as conn:
+        job = jobs.by_key(conn, person.id, asked.idempotency_key)
+    if job is None:
+        return None
+    if job.metadata.get("fingerprint") != _fingerprint(asked):
+        raise Conflict(
+            "This Idempotency-Key was used for another request. Send a new key with a new request.",
+            code="IDEMPOTENCY_KEY_REUSED",
+        )
+    return Asked(job_id=job.id, created=False)
+
+
+def _fingerprint(asked: PortraitRequest) -> str:
+    """Stands for everything a request says, but for its key."""
+    return hashlib.sha256(repr(replace(asked, idempotency_key=None)).encode()).hexdigest()
 
 
 def cancel(job_id: JobId, person: Person, services: Services) -> JobStatus:
@@ -127,6 +153,11 @@ def retry(job_id: JobId, person: Person, services: Services, *, model_id: ModelI
         raise Conflict("This picture has not failed. Wait for it, or cancel it first.")
     with services.db.as_service() as conn:  # a receipt is shown to nobody else
         paid = submissions.current(conn, job_id)
+    if paid is not None and paid.is_open and paid.ticket is None:
+        raise Conflict(
+            "Whether this picture was paid for is not known yet. QA settles that first; then it can be tried again.",
+            code="OUTCOME_UNKNOWN",
+        )
     if paid is not None and paid.is_open:
         raise Conflict(
             "This picture is paid for and may still come; it is saved when it does. Wait for it, or ask for a new one.",
@@ -175,7 +206,7 @@ class Outcome:
         """True where waiting longer changes nothing by itself: saved, failed, cancelled, or unknown."""
         job = self.job
         if job.status is JobStatus.completed:
-            return job.character_id is None or job.stage is JobStage.saved
+            return job.character_id is None or job.stage in {JobStage.saved, JobStage.not_saved}
         return job.status.is_final or job.stage is JobStage.outcome_unknown
 
 

@@ -26,7 +26,8 @@ class SameOrigin:
         public = urlsplit(settings.public_url or "").netloc.lower()
         self._hosts = frozenset(filter(None, (public, settings.studio_host.lower())))
         self._origins = frozenset(settings.origins)
-        self._checks_host = settings.embedded
+        # Until sign-in through Supabase stands in front, whoever gets a request in may spend.
+        self._checks_host = settings.supabase_url is None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or say why not."""

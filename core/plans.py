@@ -250,19 +250,26 @@ def _reference(
             field="referenceImageUrl",
         )
     bucket, path = address
-    if not _may_use(bucket, path, owner, person, services):
+    if bucket not in (LIBRARY, REFERENCES) or path.split("/", 1)[0] not in {str(owner), str(person.id)}:
+        with services.db.as_user(person) as conn:
+            activity.note(conn, "foreign_path_refused", "storage.objects", f"{bucket}/{path}"[:300])
         raise NotAllowed("The reference belongs to somebody else. Choose one of this character's own.")
+    if not _is_there(bucket, path, person, services):
+        raise BadRequest(
+            "The reference picture is not stored any more. Choose another one.",
+            field="referenceImageUrl",
+            code="REFERENCE_MISSING",
+        )
     return f"{bucket}/{path}"
 
 
-def _may_use(bucket: str, path: str, owner: PersonId, person: Person, services: Services) -> bool:
-    """True where the path lies in the owner's folder and its library row is one this person may read."""
-    in_folder = bucket in (LIBRARY, REFERENCES) and path.split("/", 1)[0] in {str(owner), str(person.id)}
-    with services.db.as_user(person) as conn:
-        if in_folder and (bucket == REFERENCES or library.holds_path(conn, path)):
-            return True
-        activity.note(conn, "foreign_path_refused", "storage.objects", f"{bucket}/{path}"[:300])
-    return False
+def _is_there(bucket: str, path: str, person: Person, services: Services) -> bool:
+    """True where the object stands and, in the library, its row is one this person may read."""
+    if bucket == LIBRARY:
+        with services.db.as_user(person) as conn:
+            if not library.holds_path(conn, path):
+                return False
+    return services.storage.info(bucket, path) is not None
 
 
 def _refuse_unfinished(traits: CharacterTraits) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from core.characters import may_see
-from core.db import activity, characters, jobs, portraits, repeat_on_deadlock
+from core.db import activity, characters, jobs, models, portraits, repeat_on_deadlock
 from core.errors import NotAllowed, NotFound
 from core.services import Services
 from core.storage import BUCKETS, External
@@ -32,6 +32,7 @@ STAGE_WORDS: Mapping[JobStage, str] = {
     JobStage.fetching: "Fetching",
     JobStage.saving: "Saving",
     JobStage.saved: "Saved",
+    JobStage.not_saved: "Kept out of the library",
     JobStage.cancelling: "Cancelling",
     JobStage.outcome_unknown: "Outcome unknown",
 }
@@ -210,17 +211,19 @@ class _Waits:
 
     places: dict[UUID, int]
     usual: dict[UUID, float]
+    paused: dict[str, str]
 
     @classmethod
     def of(cls, running: Sequence[Job], services: Services) -> _Waits:
         if not running:
-            return cls(places={}, usual={})
+            return cls(places={}, usual={}, paused={})
         with services.db.as_service() as conn:
             return cls(
                 places=jobs.places_in_queue(
                     conn, [job.id for job in running if job.status is JobStatus.queued]
                 ),
                 usual=jobs.usual_seconds(conn, list({job.model_id for job in running if job.model_id})),
+                paused=models.pauses(conn),
             )
 
     def seconds_left(self, job: Job) -> float | None:
@@ -279,6 +282,8 @@ def _stage_words(job: Job, waits: _Waits) -> str:
         return "Failed"
     if job.stage is None:
         return "Waiting"
+    if job.stage is JobStage.waiting and job.provider in waits.paused:
+        return f"Waiting: {job.provider.capitalize()} is paused"
     place = _place(job, waits)
     before = f", {place} before it" if place else ""
     return STAGE_WORDS[job.stage] + (

@@ -9,6 +9,7 @@ from core.values import JobId
 
 SCHEMA = "studio_queue"
 AUTOSAVE = "autosave"
+RESCUE = "rescue"
 
 
 def portrait_entrypoint(provider: str) -> str:
@@ -24,6 +25,11 @@ def put_job(conn: Connection, job_id: JobId, provider: str, *, delay: float = 0.
 def put_autosave(conn: Connection, job_id: JobId, *, delay: float = 0.0) -> None:
     """Queue the auto-save of a job; nothing where one is queued or running already."""
     _put(conn, AUTOSAVE, f"autosave:{job_id}", job_id, delay, 0)
+
+
+def put_rescue(conn: Connection, job_id: JobId) -> None:
+    """Queue one question about the paid result of a job that ended; nothing where one is queued or running."""
+    _put(conn, RESCUE, f"rescue:{job_id}", job_id, 0.0, 0)
 
 
 def clear_held(conn: Connection) -> int:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from core import log, queue, running
-from core.db import assets, jobs, submissions
+from core.db import assets, costs, jobs, submissions
 from core.errors import (
     BadImage,
     ProviderRejected,
@@ -22,7 +22,7 @@ from core.errors import (
     StudioError,
 )
 from core.services import Services
-from core.values import Asset, Finished, Job, JobId, JobStatus, Submission
+from core.values import Asset, Finished, Job, JobId, JobStatus, Person, Submission
 
 _log = log.get(__name__)
 
@@ -141,12 +141,14 @@ def _rescue_steps(services: Services) -> list[Step]:
 
 
 def _do(step: Step, services: Services) -> None:
-    """Carry one step out; a step that fails does not stop the others."""
+    """Carry one step out; a step that fails, even by a bug, does not stop the others."""
     try:
         _DEEDS[step.action](step.job_id, services)
         _log.info("recovery_step", job_id=str(step.job_id), action=step.action)
     except StudioError as error:
         _log.warning("recovery_step_failed", job_id=str(step.job_id), action=step.action, code=error.reason)
+    except Exception:  # noqa: BLE001
+        _log.exception("recovery_step_broke", job_id=str(step.job_id), action=step.action)
 
 
 def _complete(job_id: JobId, services: Services) -> None:
@@ -196,12 +198,18 @@ def _save(job_id: JobId, services: Services) -> None:
         queue.put_autosave(conn, job_id)
 
 
-def _rescue(job_id: JobId, services: Services) -> None:
+def _put_rescue(job_id: JobId, services: Services) -> None:
+    """Asking can take a minute where a provider hangs: it is work for the queue, not for this look."""
+    with services.db.as_service() as conn:
+        queue.put_rescue(conn, job_id)
+
+
+def rescue(job_id: JobId, services: Services) -> None:
     """Ask once about the result of a job that ended; keep what comes, settle what cannot."""
     with services.db.as_service() as conn:
         job = jobs.get(conn, job_id)
         submission = submissions.current(conn, job_id)
-    if job is None or submission is None or submission.ticket is None:
+    if job is None or submission is None or submission.ticket is None or not submission.is_open:
         return
     provider = services.providers.get(submission.provider)
     if provider is None:
@@ -209,13 +217,39 @@ def _rescue(job_id: JobId, services: Services) -> None:
     try:
         state = provider.poll(submission.ticket)
         if isinstance(state, Finished):
-            picture = running.take_in(job, state, services)
+            picture = running.take_in(job, submission, state, services)
             running.finish(job, submission, state, picture, services)
     except (ProviderRejected, ResultLost, BadImage) as error:
         with services.db.as_service() as conn:
-            running.settle(conn, job, submission, error)
+            running.settle(conn, job, submission, error, last_look=True)
     except (ProviderUnreachable, StorageFailed) as error:
         _log.info("rescue_put_off", job_id=str(job_id), code=error.reason)
+
+
+def settle_unknown(
+    job_id: JobId, person: Person, services: Services, *, billed: bool | None, why: str
+) -> None:
+    """A person has looked at the provider and ends an outcome unknown (SPEC "Failure").
+
+    `billed`: whether it was charged there, None where that could not be found out. The job fails in words and may be
+    tried again; a receipt that comes later still counts. Raises NotAllowed (needs qa), NotFound, BadRequest (why).
+    """
+    with services.db.as_user(person) as conn:
+        jobs.settle_unknown(conn, job_id, billed=billed, why=why)
+
+
+def unknown_outcomes(services: Services) -> list[Step]:
+    """What was sent without a receipt and waits for a webhook, a lookup or a person."""
+    with services.db.as_service() as conn:
+        found = submissions.unknown(conn)
+    return [
+        Step(
+            job_id=one.job_id,
+            action=Action.unknown,
+            why=f"Sent to {one.provider} at {one.submitted_at:%Y-%m-%d %H:%M:%S} UTC without a receipt; look there.",
+        )
+        for one in found
+    ]
 
 
 def _nothing(_job_id: JobId, _services: Services) -> None:
@@ -230,11 +264,12 @@ _DEEDS: dict[Action, Callable[[JobId, Services], None]] = {
     Action.unknown: _unknown,
     Action.person: _nothing,
     Action.save: _save,
-    Action.rescue: _rescue,
+    Action.rescue: _put_rescue,
 }
 
 
 def _tidy(services: Services) -> None:
     with services.db.as_service() as conn:
+        costs.close_never_sent(conn)
         queue.clear_held(conn)
         queue.trim_log(conn)

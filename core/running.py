@@ -20,9 +20,11 @@ from core import images, log, queue
 from core.db import Connection, assets, costs, jobs, models, repeat_on_deadlock, submissions
 from core.errors import (
     BadImage,
+    BadRequest,
     DatabaseUnavailable,
     LeaseLost,
     NoSuchModel,
+    ObjectMissing,
     OutcomeUnknown,
     ProviderBusy,
     ProviderRejected,
@@ -52,7 +54,8 @@ from core.values import (
 
 MOST_RUNS = 3  # runs that begin and never send, before we give up (SPEC "Stuck")
 MOST_REFUSALS = 8  # times a provider may say "busy" to one job
-_RECEIPT_PATIENCE = 300.0  # seconds a receipt is held while the database is away
+_PATIENCE = 300.0  # seconds a receipt or a refusal is held while the database is away
+_PUT_OFF_DELAY = 5.0
 _PAUSE = 900.0  # seconds a provider rests after a bad key or an empty balance
 _FETCHES = 3
 _LONGEST_BUSY = 120.0
@@ -95,7 +98,7 @@ def run(job_id: JobId, services: Services) -> None:
             _log.info("run_gave_way", lease=job.lease)
         except (StorageFailed, DatabaseUnavailable) as error:
             _log.warning("run_put_off", code=error.reason)
-            raise AskAgain(5.0) from error
+            raise AskAgain(_PUT_OFF_DELAY) from error
         except StudioError as error:
             fail(job, error, services)
         except Exception:
@@ -133,7 +136,7 @@ def _carry(begun: _Begun, services: Services) -> None:
         say_unknown(job, services)
         return
     finished = _wait(begun, submission, submission.ticket, services)
-    picture = take_in(job, finished, services)
+    picture = take_in(job, submission, finished, services)
     finish(job, submission, finished, picture, services)
 
 
@@ -160,7 +163,7 @@ def _send(begun: _Begun, services: Services) -> Submission | None:
     """Note the intent, send the paid request once, keep its receipt; None where there is nothing to wait for."""
     job = begun.job
     provider, model = _ready(begun, services)
-    order = _order(job, model, services)
+    order = _order_or_later(job, model, services)
     submission = _begin(job, model, services)
     if submission is None:
         _stop_before_sending(job, services)
@@ -210,6 +213,20 @@ def _submit(provider: Provider, order: Order, model: ImageModel) -> Ticket:
     return provider.submit(order, model)
 
 
+def _order_or_later(job: Job, model: ImageModel, services: Services) -> Order:
+    """The order; a storage that does not answer now is asked again, a reference that is gone is final."""
+    try:
+        return _order(job, model, services)
+    except ObjectMissing as error:
+        raise BadRequest(
+            "The reference picture is not stored any more. Choose another one.", code="REFERENCE_MISSING"
+        ) from error
+    except StorageFailed as error:
+        with services.db.as_service() as conn:
+            jobs.put_off(conn, job)
+        raise AskAgain(_PUT_OFF_DELAY) from error
+
+
 def _order(job: Job, model: ImageModel, services: Services) -> Order:
     """The order as it was agreed when it was asked; a rerun reads the same from the row."""
     said: Mapping[str, Any] = job.metadata
@@ -248,10 +265,15 @@ def _stop_before_sending(job: Job, services: Services) -> None:
 
 
 def _not_accepted(job: Job, submission: Submission, services: Services) -> None:
-    with services.db.as_service() as conn:
-        submissions.settle(conn, submission.id, "not_accepted", by="worker")
-        costs.record(conn, job.id, submission.attempt, "computed", Decimal(0), note="not accepted")
-        jobs.put_off(conn, job)
+    """Certain knowledge, and worth waiting for the database: without it the job would be an outcome unknown."""
+
+    def store() -> None:
+        with services.db.as_service() as conn:
+            submissions.settle(conn, submission.id, "not_accepted", by="worker")
+            costs.record(conn, job.id, submission.attempt, "computed", Decimal(0), note="not accepted")
+            jobs.put_off(conn, job)
+
+    _patiently(store, _PATIENCE)
 
 
 def _busy_delay(error: ProviderBusy, attempt: int) -> float:
@@ -276,7 +298,7 @@ def _keep_receipt(job: Job, submission: Submission, ticket: Ticket, services: Se
         return kept
 
     try:
-        return _patiently(store, _RECEIPT_PATIENCE)
+        return _patiently(store, _PATIENCE)
     except DatabaseUnavailable:
         # The last place where this receipt stands: with it a person can look the picture up at the provider.
         _log.error("receipt_not_stored", provider=job.provider, request_id=ticket.request_id)
@@ -314,7 +336,9 @@ def _wait(begun: _Begun, submission: Submission, ticket: Ticket, services: Servi
     job = begun.job
     provider = services.providers.get(job.provider)
     if provider is None:
-        raise StorageFailed("This worker has no key for the provider of this job.")
+        raise AskAgain(
+            _PAUSED_DELAY
+        )  # no key here any more; another worker may have one, or an admin puts it back
     deadline = submission.submitted_at + timedelta(seconds=services.settings.give_up_after)
     pace = _Pace(services.settings.poll_every, begun.usual_seconds, submission.submitted_at)
     asked_to_stop = False
@@ -417,9 +441,10 @@ def _too_slow(provider: Provider, ticket: Ticket, services: Services) -> TooSlow
 # -- take in, store, complete ---------------------------------------------------------------------------------
 
 
-def take_in(job: Job, finished: Finished, services: Services) -> Picture:
+def take_in(job: Job, submission: Submission, finished: Finished, services: Services) -> Picture:
     """The result's bytes, decoded whole. Raises BadImage, ResultLost, ProviderUnreachable, ProviderRejected."""
     with suppress(LeaseLost), services.db.as_service() as conn:
+        submissions.note_expiry(conn, submission.id, finished.expires_at)
         jobs.beat(conn, job, stage=JobStage.fetching, progress=None)
     if not finished.images:
         raise ProviderRejected(
@@ -494,7 +519,8 @@ def _complete(
         submissions.settle(conn, submission.id, "finished", by="worker")
         _record_cost(conn, job, submission, finished)
         jobs.mark_completed(conn, job.id, cost=costs.spent(conn, job.id))
-        queue.put_autosave(conn, job.id)
+        if job.character_id is not None:
+            queue.put_autosave(conn, job.id)
 
 
 def _asked_seed(job: Job) -> int | None:
@@ -522,30 +548,41 @@ def fail(job: Job, error: StudioError, services: Services) -> None:
 
     A request whose result may still be there (a broken download, a deadline) stays open: recovery asks on.
     """
+    ended = _patiently(lambda: _end_failed(job, error, services), _PATIENCE)
+    _log.warning("portrait_failed", code=error.reason, provider=job.provider, ended=ended)
+
+
+def _end_failed(job: Job, error: StudioError, services: Services) -> bool:
     with services.db.as_service() as conn:
         now = jobs.lock(conn, job.id)
         submission = submissions.current(conn, job.id)
-        if submission is None:
-            costs.record(conn, job.id, 1, "computed", Decimal(0), note="never sent")
-        else:
+        if submission is not None:
             settle(conn, job, submission, error)
+        elif now is not None and now.lease == job.lease:
+            costs.record(conn, job.id, 1, "computed", Decimal(0), note="never sent")
         if isinstance(error, ProviderRejected) and error.pauses:
             models.pause(conn, job.provider, error.sentence, seconds=_PAUSE)
         stopped = (
             now is not None and now.cancel_requested and isinstance(error, ProviderRejected | ResultLost)
         )
         status = JobStatus.cancelled if stopped else JobStatus.failed
-        ended = jobs.end(conn, job, status, code=error.reason, words=error.sentence)
-    _log.warning("portrait_failed", code=error.reason, provider=job.provider, ended=ended)
+        return jobs.end(conn, job, status, code=error.reason, words=error.sentence)
 
 
-def settle(conn: Connection, job: Job, submission: Submission, error: StudioError) -> None:
-    """End a paid request that failed, with what it cost; leave it open where its picture may still come."""
+def settle(
+    conn: Connection, job: Job, submission: Submission, error: StudioError, *, last_look: bool = False
+) -> None:
+    """End a paid request that failed, with what it cost; leave it open where its picture may still come.
+
+    `last_look`: its bytes were fetched again later and are still no picture, so they never will be.
+    """
     outcome = "refused" if isinstance(error, ProviderRejected) else _ENDS.get(error.reason)
+    if last_look and isinstance(error, BadImage):
+        outcome = "refused"
     if outcome is None or not submissions.settle(conn, submission.id, outcome, by="worker"):
         return
     estimate, _, _ = costs.estimated(conn, job.id)
-    owed = outcome == "expired" or error.reason == "IMAGE_BLANK"
+    owed = outcome == "expired" or isinstance(error, BadImage)
     owed = owed or (isinstance(error, ProviderRejected) and error.billed)
     costs.record(
         conn, job.id, submission.attempt, "computed", estimate if owed else Decimal(0), note=error.reason

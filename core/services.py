@@ -23,6 +23,9 @@ from core.storage import Storage
 from core.storage.folder import FolderStorage
 from core.storage.links import Links, read_or_make_secret
 
+_CONNECTIONS = 40  # of one process at most; threads that wait for a provider hold none
+RESCUES = 2  # questions about ended jobs at once, all workers together
+
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
@@ -37,6 +40,13 @@ class Services:
     catalog: Catalog
     events: Events
     stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def waiting_threads(self) -> int:
+        """Threads of one worker that wait for providers: never fewer than entries it may hold, or they would hold a
+        provider's places without using them (reference/queue.md §3).
+        """
+        return max(self.settings.worker_threads, sum(self.limits.values()) + RESCUES)
 
     @property
     def limits(self) -> Mapping[str, int]:
@@ -100,9 +110,7 @@ def open_services(settings: Settings) -> Generator[Services]:
         dsn = _database_address(settings, stack)
         refuse_unadopted(dsn)
         set_up_database(dsn, settings, lambda _line: None)
-        db = Database.open(
-            dsn, max_size=settings.worker_threads + 8, share_with_team=settings.shares_with_team
-        )
+        db = Database.open(dsn, max_size=_CONNECTIONS, share_with_team=settings.shares_with_team)
         stack.callback(db.close)
         events = Events(db.connect, shares=settings.shares_with_team)
         events.start()

@@ -64,7 +64,11 @@ class Settings(BaseSettings):
         default=WorkerMode.embedded,
         description="embedded: the studio makes pictures itself; external: workers do.",
     )
-    worker_threads: int = Field(default=32, ge=2, description="Pictures one worker carries at once.")
+    worker_threads: int = Field(
+        default=32,
+        ge=2,
+        description="Threads of one worker that wait for providers; never fewer than the limits together.",
+    )
     heartbeat_seconds: float = Field(
         default=30.0, ge=0.2, description="A worker that is silent this long is taken for dead."
     )

@@ -72,6 +72,7 @@ class JobStage(StrEnum):
     fetching = "fetching"  # done there; being downloaded and checked
     saving = "saving"  # stored for now; on its way into the library
     saved = "saved"  # in the library
+    not_saved = "not_saved"  # kept out of the library, with a finding: QA decides
     cancelling = "cancelling"  # the provider was asked to stop
     outcome_unknown = "outcome_unknown"  # sent, and no receipt came
 
@@ -204,17 +205,6 @@ class ImageModel:
     capabilities: Capabilities = field(default_factory=Capabilities)
     input_defaults: Mapping[str, object] = field(default_factory=dict[str, object])
     default_for_tasks: tuple[str, ...] | None = None  # None: serves every task (SPEC "api_models")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Price:
-    """One dated price of one model; `amount` is dollars for one `unit`, None where it is not known."""
-
-    unit: PriceUnit
-    amount: Decimal | None
-    source: str = ""
-    size: str | None = None
-    quality: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

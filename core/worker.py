@@ -35,7 +35,7 @@ from pgqueuer.types import Channel
 from core import autosave, log, queue, recovery, running
 from core.db import workers
 from core.errors import StudioError
-from core.services import Services
+from core.services import RESCUES, Services
 from core.values import JobId
 
 # Every name is given: the engine otherwise reads bare environment names such as CHANNEL (reference/queue.md §1).
@@ -97,7 +97,7 @@ async def serve(services: Services, shutdown: asyncio.Event) -> None:
     Lives in its own event loop, in this process or in a thread of another program.
     """
     threads = _Threads(
-        waiting=ThreadPoolExecutor(_waiting_threads(services), "waiting"),
+        waiting=ThreadPoolExecutor(services.waiting_threads, "waiting"),
         files=ThreadPoolExecutor(FILE_THREADS, "files"),
     )
     beating = asyncio.create_task(_beat(services, threads, uuid4()))
@@ -106,7 +106,7 @@ async def serve(services: Services, shutdown: asyncio.Event) -> None:
         await pgqueuer.run(
             lambda: _manager(services, threads),
             batch_size=1,
-            max_concurrent_tasks=services.settings.worker_threads + FILE_THREADS,
+            max_concurrent_tasks=services.waiting_threads + FILE_THREADS,
             dequeue_timeout=timedelta(seconds=min(5.0, services.settings.heartbeat_seconds / 2)),
             heartbeat_timeout=timedelta(seconds=services.settings.heartbeat_seconds),
             shutdown_on_listener_failure=True,
@@ -144,10 +144,6 @@ def in_thread(services: Services) -> Generator[None]:
         thread.join()
 
 
-def _waiting_threads(services: Services) -> int:
-    return min(services.settings.worker_threads, sum(services.limits.values()))
-
-
 @contextlib.asynccontextmanager
 async def _manager(services: Services, threads: _Threads) -> AsyncGenerator[PgQueuer]:
     async with asyncpg.create_pool(  # pyright: ignore[reportUnknownMemberType]
@@ -163,7 +159,7 @@ async def _manager(services: Services, threads: _Threads) -> AsyncGenerator[PgQu
 
 
 def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
-    """One entry point a provider, one for auto-save, one tick for recovery."""
+    """One entry point a provider, one for auto-save, one for rescues, one tick for recovery."""
     for provider, limit in services.limits.items():
         name = queue.portrait_entrypoint(provider)
         manager.entrypoint(name, concurrency_limit=limit, on_failure="hold")(
@@ -171,6 +167,9 @@ def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
         )
     manager.entrypoint(queue.AUTOSAVE, concurrency_limit=FILE_THREADS, on_failure="hold")(
         _entry(_save, services, threads.files)
+    )
+    manager.entrypoint(queue.RESCUE, concurrency_limit=RESCUES, on_failure="hold")(
+        _entry(recovery.rescue, services, threads.waiting)
     )
 
     async def recover(_schedule: Schedule) -> None:

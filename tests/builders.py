@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from core import autosave, characters, generation, queue, running
+from core import autosave, characters, generation, queue, recovery, running
 from core.db import Connection, Database
 from core.generation import Asked, Outcome
 from core.services import Services
@@ -36,6 +36,7 @@ TRAITS = CharacterTraits(
     appearance_tags=("silver hair", "laugh lines"),
     clothing_tags=("mustard raincoat",),
 )
+_WORK = {queue.AUTOSAVE: autosave.save, queue.RESCUE: recovery.rescue}  # all else carries portraits
 _MOST_RUNS = 25  # of one entry; a test that needs more is asking for ever
 
 
@@ -104,7 +105,7 @@ def work(services: Services) -> None:
         calls[entry] = calls.get(entry, 0) + 1
         entrypoint, job_id = entry
         try:
-            (autosave.save if entrypoint == queue.AUTOSAVE else running.run)(job_id, services)
+            _WORK.get(entrypoint, running.run)(job_id, services)
         except running.AskAgain as later:
             time.sleep(min(later.delay, 0.02))
             _put_back(entrypoint, job_id, services)
@@ -138,12 +139,14 @@ def _put_back(entrypoint: str, job_id: JobId, services: Services) -> None:
     with services.db.as_service() as conn:
         if entrypoint == queue.AUTOSAVE:
             queue.put_autosave(conn, job_id)
+        elif entrypoint == queue.RESCUE:
+            queue.put_rescue(conn, job_id)
         else:
             queue.put_job(conn, job_id, entrypoint.removeprefix("portrait_"))
 
 
 def _key(entrypoint: str, job_id: JobId) -> str:
-    return f"{'autosave' if entrypoint == queue.AUTOSAVE else 'job'}:{job_id}"
+    return f"{entrypoint if entrypoint in _WORK else 'job'}:{job_id}"
 
 
 @contextlib.contextmanager

@@ -77,12 +77,12 @@ class ListedCharacter:
     updated_at: datetime
 
 
-def get(conn: Connection, character_id: CharacterId) -> Character | None:
-    """One character, or None where there is none (or a deleted one) this connection may see."""
+def get(conn: Connection, character_id: CharacterId, *, with_deleted: bool = False) -> Character | None:
+    """One character, or None where there is none this connection may see; a deleted one only where asked for."""
     with conn.cursor(row_factory=as_character) as cursor:
         return cursor.execute(
-            f"SELECT {COLUMNS} FROM public.characters c WHERE c.id = %s AND c.deleted_at IS NULL",
-            (character_id,),
+            f"SELECT {COLUMNS} FROM public.characters c WHERE c.id = %s AND (%s OR c.deleted_at IS NULL)",
+            (character_id, with_deleted),
         ).fetchone()
 
 

@@ -63,3 +63,20 @@ def spent(conn: Connection, job_id: JobId) -> Decimal | None:
         (job_id,),
     ).fetchone()
     return row[0] if row else None
+
+
+def close_never_sent(conn: Connection) -> int:
+    """An explicit 0 for jobs that ended without anything sent, whoever ended them (the platform's clean-up does)."""
+    return conn.execute(
+        """
+        INSERT INTO studio.cost_entries
+            (job_id, attempt, user_id, character_id, provider, model_key, kind, amount_usd, note)
+        SELECT e.job_id, e.attempt, e.user_id, e.character_id, e.provider, e.model_key, 'computed', 0, 'never sent'
+        FROM studio.cost_entries e JOIN public.jobs j ON j.id = e.job_id
+        WHERE e.kind = 'estimated' AND e.at > now() - interval '40 days' AND j.status IN ('failed', 'cancelled')
+          AND NOT EXISTS (SELECT FROM studio.submissions s WHERE s.job_id = e.job_id AND s.attempt = e.attempt)
+          AND NOT EXISTS (SELECT FROM studio.cost_entries c
+                          WHERE c.job_id = e.job_id AND c.attempt = e.attempt AND c.kind IN ('computed', 'billed'))
+        ON CONFLICT DO NOTHING
+        """
+    ).rowcount

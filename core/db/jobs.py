@@ -13,7 +13,7 @@ from psycopg.rows import RowMaker
 
 from core.db import Connection
 from core.errors import LeaseLost
-from core.values import CharacterId, Job, JobId, JobStage, JobStatus, ModelId
+from core.values import CharacterId, Job, JobId, JobStage, JobStatus, ModelId, PersonId
 
 COLUMNS = """
     j.id, j.user_id, j.character_id, j.status, j.stage, j.runner, j.lease, j.attempts, j.original_prompt,
@@ -98,6 +98,20 @@ def cancel(conn: Connection, job_id: JobId) -> JobStatus:
     row = conn.execute("SELECT status FROM studio.cancel(%s)", (job_id,)).fetchone()
     assert row is not None  # noqa: S101 — the function returns one row or raises
     return JobStatus(row[0])
+
+
+def settle_unknown(conn: Connection, job_id: JobId, *, billed: bool | None, why: str) -> None:
+    """End an outcome unknown, as the person of this connection; raises NotAllowed, NotFound, BadRequest."""
+    conn.execute("SELECT studio.settle_unknown(%s, %s, %s)", (job_id, billed, why))
+
+
+def by_key(conn: Connection, person: PersonId, key: str) -> Job | None:
+    """The job a person asked for with that idempotency key, None where there is none."""
+    with conn.cursor(row_factory=as_job) as cursor:
+        return cursor.execute(
+            f"SELECT {COLUMNS} FROM public.jobs j WHERE j.user_id = %s AND j.idempotency_key = %s",
+            (person, key),
+        ).fetchone()
 
 
 def dismiss(conn: Connection, job_id: JobId) -> None:
@@ -254,7 +268,7 @@ def mark_completed(conn: Connection, job_id: JobId, *, cost: Decimal | None) -> 
     """After the asset completed the job: its cost, and that it is on its way into the library."""
     conn.execute(
         """
-        UPDATE public.jobs SET stage = 'saving', progress = 1, queue_position = NULL, cost_usd = %(cost)s,
+        UPDATE public.jobs SET progress = 1, stage = CASE WHEN character_id IS NOT NULL THEN 'saving' END, queue_position = NULL, cost_usd = %(cost)s,
             error_code = NULL, error_message = NULL
         WHERE id = %(id)s AND status = 'completed' AND stage IS DISTINCT FROM 'saved'
         """,
@@ -267,6 +281,11 @@ def mark_saved(conn: Connection, job_id: JobId) -> None:
     conn.execute("UPDATE public.jobs SET stage = 'saved', progress = NULL WHERE id = %s", (job_id,))
 
 
+def mark_not_saved(conn: Connection, job_id: JobId) -> None:
+    """Kept out of the library: auto-save does not come back to it by itself."""
+    conn.execute("UPDATE public.jobs SET stage = 'not_saved', progress = NULL WHERE id = %s", (job_id,))
+
+
 def open_of_character(conn: Connection, character_id: CharacterId, *, limit: int = 60) -> list[Job]:
     """Jobs of a character that are not in its grid as a portrait: unfinished, failed lately, or being saved."""
     with conn.cursor(row_factory=as_job) as cursor:
@@ -275,7 +294,8 @@ def open_of_character(conn: Connection, character_id: CharacterId, *, limit: int
             SELECT {COLUMNS} FROM public.jobs j
             WHERE j.character_id = %(character)s AND j.metadata ->> 'destination' = 'character_portrait'
               AND (j.status IN ('queued', 'processing')
-                   OR (j.status = 'completed' AND j.stage = 'saving')
+                   OR (j.status = 'completed' AND j.stage = 'saving'
+                       AND EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = j.id))
                    OR (j.status = 'failed' AND j.created_at > now() - interval '7 days'
                        AND j.metadata ->> 'dismissed' IS NULL
                        AND NOT EXISTS (SELECT FROM public.jobs again WHERE again.retried_from = j.id)))
@@ -347,7 +367,8 @@ def unsaved(conn: Connection, *, platform_delay: float, limit: int = 200) -> lis
         """
         SELECT j.id FROM public.jobs j
         WHERE j.status = 'completed' AND j.character_id IS NOT NULL AND j.stage IS DISTINCT FROM 'saved'
-          AND j.metadata ->> 'destination' = 'character_portrait'
+          AND j.stage IS DISTINCT FROM 'not_saved' AND j.metadata ->> 'destination' = 'character_portrait'
+          AND (j.runner = 'studio' OR EXISTS (SELECT FROM public.characters c WHERE c.id = j.character_id))
           AND (j.runner = 'studio' OR j.completed_at < now() - make_interval(secs => %(delay)s))
           AND EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = j.id)
           AND NOT EXISTS (SELECT FROM public.user_library l WHERE l.job_id = j.id)

@@ -74,15 +74,6 @@ def of_character(conn: Connection, character_id: CharacterId, *, limit: int = 20
         ).fetchall()
 
 
-def primary_of(conn: Connection, character_id: CharacterId) -> Portrait | None:
-    """The primary portrait, None where there is none."""
-    with conn.cursor(row_factory=as_portrait) as cursor:
-        return cursor.execute(
-            f"SELECT {COLUMNS} FROM public.character_portraits p WHERE p.character_id = %s AND p.is_primary",
-            (character_id,),
-        ).fetchone()
-
-
 def should_be_primary(conn: Connection, job: Job, character_id: CharacterId) -> bool:
     """SPEC "Primary": the first, or a newer one by its job's time, unless pinned or the job was cancelled."""
     row = conn.execute(
@@ -174,7 +165,8 @@ def show_again(conn: Connection, portrait_id: PortraitId, *, primary: bool) -> b
         UPDATE public.character_portraits p
         SET deleted_at = NULL, deleted_by = NULL, updated_at = now(),
             is_primary = %(primary)s OR NOT EXISTS (
-                SELECT FROM public.character_portraits o WHERE o.character_id = p.character_id AND o.is_primary)
+                SELECT FROM public.character_portraits o WHERE o.character_id = p.character_id AND o.is_primary),
+            primary_pinned = p.primary_pinned AND %(primary)s
         WHERE p.id = %(id)s AND p.deleted_at IS NOT NULL
         """,
         {"id": portrait_id, "primary": primary},

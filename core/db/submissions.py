@@ -100,6 +100,14 @@ def keep_receipt(
     return cursor.rowcount == 1
 
 
+def note_expiry(conn: Connection, submission_id: SubmissionId, expires_at: datetime | None) -> None:
+    """Until when the provider keeps the result: rescue goes by it. None changes nothing."""
+    conn.execute(
+        "UPDATE studio.submissions SET result_expires_at = %s WHERE id = %s AND %s::timestamptz IS NOT NULL",
+        (expires_at, submission_id, expires_at),
+    )
+
+
 def settle(conn: Connection, submission_id: SubmissionId, outcome: str, *, by: str) -> bool:
     """End a paid request: `not_accepted`, `finished`, `refused`, `cancelled`, `expired` or `given_up`.
 

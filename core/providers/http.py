@@ -68,6 +68,11 @@ def new_client() -> httpx.Client:
     return httpx.Client(timeout=TIMEOUT, limits=LIMITS, follow_redirects=False)
 
 
+# The provider read the request and said no. Any other 4xx (408, 409, 425, 499 …) may come from a proxy after the
+# request was taken: it is an outcome unknown.
+_DEFINITE_REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 410, 413, 415, 422})
+
+
 class ProviderHttp:
     """One provider's HTTP: `name` for sentences, `origins` such as `https://queue.fal.run` may see the key.
 
@@ -163,7 +168,7 @@ class ProviderHttp:
                 f"{self._name} takes no request right now ({answer.status}). It is sent again by itself.",
                 retry_after=retry_after(answer.headers),
             )
-        if httpx.codes.is_client_error(answer.status):
+        if answer.status in _DEFINITE_REFUSALS:
             raise self._refusal(answer)
         if not answer.is_good:
             raise self._unknown(f"it answered {answer.status}")

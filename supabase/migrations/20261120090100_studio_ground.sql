@@ -50,13 +50,23 @@ create table studio.findings (
 );
 create index on studio.findings (last_seen desc) where mended_at is null;
 
+-- For triggers, whoever's statement fires them, and for us; never called by a user directly.
+create function studio.refuse_direct_call() returns void language plpgsql stable set search_path = '' as $$
+begin
+  if pg_trigger_depth() = 0 and not studio.is_ours() then
+    raise exception 'This is for the studio itself.' using errcode = 'PS403', detail = 'NOT_ALLOWED';
+  end if;
+end $$;
+
 create function studio.note_finding(p_rule text, p_table text, p_row text, p_sentence text) returns void
-language sql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform studio.refuse_direct_call();
   insert into studio.findings (rule, table_name, row_id, sentence) values (p_rule, p_table, p_row, p_sentence)
   on conflict (rule, table_name, row_id) do update
     set last_seen = now(), times = studio.findings.times + 1, sentence = excluded.sentence,
-        mended_at = null, mended_by = null
-$$;
+        mended_at = null, mended_by = null;
+end $$;
 revoke execute on function studio.note_finding(text, text, text, text) from public;
 
 create table studio.audit_events (

@@ -83,7 +83,8 @@ create table studio.cost_entries (
   amount_usd numeric(12, 6),
   units jsonb,
   price_id uuid,
-  note text
+  note text,
+  check (kind = 'refund' or amount_usd >= 0)
 );
 comment on column studio.cost_entries.amount_usd is 'null = unknown; never shown or summed as zero';
 create unique index cost_once on studio.cost_entries (job_id, attempt, kind) where kind <> 'refund';

@@ -134,9 +134,11 @@ exception when others then
 end $$;
 
 create function studio.lock_job(job uuid) returns table (user_id uuid, runner text)
-language sql security definer set search_path = '' as $$
-  select j.user_id, j.runner from public.jobs j where j.id = job for update
-$$;
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform studio.refuse_direct_call();
+  return query select j.user_id, j.runner from public.jobs j where j.id = job for update;
+end $$;
 revoke execute on function studio.lock_job(uuid) from public;
 grant execute on function studio.lock_job(uuid) to anon, authenticated, service_role;
 
@@ -213,7 +215,6 @@ begin
   end if;
   if new.deleted_at is not null then
     new.is_primary := false;
-    new.primary_pinned := false;
   end if;
   return new;
 exception when others then

@@ -75,6 +75,9 @@ begin
   if me is null or not studio.has_role('editor') then
     raise exception 'Making pictures needs the editor role.' using errcode = 'PS403', detail = 'NOT_ALLOWED';
   end if;
+  if not (p_width between 64 and 8192 and p_height between 64 and 8192) then
+    raise exception 'A picture has 64 to 8192 pixels a side.' using errcode = 'PS400', detail = 'BAD_REQUEST', hint = 'size';
+  end if;
   if p_character is not null then
     owner := studio.owner_of(p_character);
     if owner is null or not studio.may_change(owner) then
@@ -100,8 +103,11 @@ begin
     raise exception 'This model is switched off, unknown, or does not make images. Choose another one.'
       using errcode = 'PS400', detail = 'MODEL_UNAVAILABLE';
   end if;
+  -- One ask of a person after the other, or a dozen at once would each count before the others stand.
+  perform pg_advisory_xact_lock(hashtextextended('waiting:' || me::text, 0));
   select count(*) into waiting from (
     select from public.jobs j where j.user_id = me and j.runner = 'studio' and j.status in ('queued', 'processing')
+      and j.stage is distinct from 'outcome_unknown'
     limit p_max_waiting
   ) open_jobs;
   if waiting >= p_max_waiting then
@@ -184,3 +190,37 @@ begin
 end $$;
 revoke execute on function studio.dismiss(uuid) from public;
 grant execute on function studio.dismiss(uuid) to authenticated;
+
+-- A person has looked at the provider and ends an outcome unknown (SPEC "Failure"): `p_billed` says whether it was
+-- charged, null where that could not be found out either. The job fails in words; a receipt that comes later still counts.
+create function studio.settle_unknown(p_job uuid, p_billed boolean, p_why text) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  sent studio.submissions;
+begin
+  if not studio.has_role('qa', 'admin') then
+    raise exception 'Settling an unknown outcome needs the qa role.' using errcode = 'PS403', detail = 'NOT_ALLOWED';
+  end if;
+  if coalesce(trim(p_why), '') = '' then
+    raise exception 'Say in a few words what you found at the provider.' using errcode = 'PS400', detail = 'BAD_REQUEST', hint = 'why';
+  end if;
+  perform from public.jobs j where j.id = p_job for update;
+  select * into sent from studio.submissions s
+  where s.job_id = p_job and s.receipt is null and s.outcome is null for update;
+  if sent.id is null then
+    raise exception 'This job has no unknown outcome.' using errcode = 'PS404', detail = 'NOT_FOUND';
+  end if;
+  update studio.submissions set outcome = 'given_up', settled_at = clock_timestamp(), settled_by = auth.uid()::text
+  where id = sent.id;
+  insert into studio.cost_entries (job_id, attempt, user_id, character_id, provider, model_key, kind, amount_usd, note)
+  select e.job_id, sent.attempt, e.user_id, e.character_id, e.provider, e.model_key, 'computed',
+         case when p_billed then e.amount_usd when not p_billed then 0 end, 'settled by a person'
+  from studio.cost_entries e where e.job_id = p_job and e.kind = 'estimated' order by e.attempt limit 1
+  on conflict do nothing;
+  update public.jobs set status = 'failed', stage = null, error_code = 'GIVEN_UP',
+    error_message = 'The request was lost on its way, and QA found no picture at the provider. Try again.'
+  where id = p_job and status in ('processing', 'failed');
+  perform studio.note_audit('unknown_settled', 'jobs', p_job::text, null, jsonb_build_object('billed', p_billed), p_why);
+end $$;
+revoke execute on function studio.settle_unknown(uuid, boolean, text) from public;
+grant execute on function studio.settle_unknown(uuid, boolean, text) to authenticated;

@@ -16,7 +16,7 @@ import pytest
 from websockets.sync.client import connect
 
 from core import api, generation, recovery, worker
-from core.errors import Conflict
+from core.errors import BadRequest, Conflict
 from core.storage import LIBRARY, PUBLIC_ASSETS, WORKSPACE
 from core.values import ModelId, Role
 from tests.builders import (
@@ -275,8 +275,80 @@ def test_the_same_idempotency_key_asks_once(services, ana, app, fal):
     work(services)
 
     assert second["jobId"] == first["jobId"]
-    assert (first["status"], second["status"]) == ("queued", "completed")
+    assert (first["status"], second["success"], second["storagePath"] != "") == ("queued", True, True)
     assert fal.counts()["submits"] == 1
+
+
+def test_a_key_that_comes_with_another_request_is_refused(services, ana, app):
+    character, other = a_character(ana, services), a_character(ana, services, name="Somebody Else")
+    client = app.as_(ana, **ASYNC, **{"Idempotency-Key": "one click"})
+    client.post(PORTRAIT, json={"characterId": str(character.id)})
+
+    answer = client.post(PORTRAIT, json={"characterId": str(other.id)})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "IDEMPOTENCY_KEY_REUSED")
+
+
+def test_a_repeated_call_finds_its_job_though_its_model_was_switched_off_since(services, ana, app):
+    client = app.as_(ana, **ASYNC, **{"Idempotency-Key": "one click"})
+    request = {"characterId": str(a_character(ana, services).id)}
+    first = client.post(PORTRAIT, json=request).json()
+    with services.db.as_service() as conn:
+        conn.execute("UPDATE api_models SET is_active = false")
+
+    second = client.post(PORTRAIT, json=request)
+
+    assert (second.status_code, second.json()["jobId"]) == (202, first["jobId"])
+
+
+def test_many_clicks_at_once_buy_no_more_than_the_budget_allows(services, ana, app, fal):
+    character = a_character(ana, services)
+    flux = one(services.db, "SELECT id FROM api_models WHERE model_key = 'fal-ai/flux/dev'")
+    with services.db.as_service() as conn:
+        conn.execute(
+            "INSERT INTO studio.budgets (scope, period, limit_usd) VALUES ('everybody', 'day', 0.08)"
+        )
+    request = {"characterId": str(character.id), "apiModelId": str(flux)}
+    client = app.as_(ana, **ASYNC)
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = [pool.submit(client.post, PORTRAIT, json=request) for _ in range(12)]
+        statuses = sorted(answer.result().status_code for answer in answers)
+
+    assert statuses == [202] * 3 + [402] * 9  # three times $0.026214 fit into $0.08
+
+
+def test_many_clicks_at_once_leave_no_more_waiting_than_one_person_may_have(build, ana):
+    services = build(max_waiting=4)
+    character = a_character(ana, services)
+    with served(services) as serving_it, ThreadPoolExecutor(12) as pool:
+        client = serving_it.as_(ana, **ASYNC)
+        answers = [
+            pool.submit(client.post, PORTRAIT, json={"characterId": str(character.id)}) for _ in range(12)
+        ]
+        statuses = sorted(answer.result().status_code for answer in answers)
+
+    assert statuses == [202] * 4 + [429] * 8
+
+
+@pytest.mark.parametrize("size", [(-4096, 4096), (0, 0), (1024, 9000)])
+def test_a_size_that_no_picture_has_is_refused_by_the_database_too(services, ana, size):
+    character = a_character(ana, services)
+    model = one(services.db, "SELECT id FROM api_models WHERE model_key = 'fal-ai/flux/dev'")
+
+    with pytest.raises(BadRequest), services.db.as_user(ana) as conn:
+        conn.execute(
+            "SELECT * FROM studio.ask(%s, %s, 'a prompt', '{}', %s, %s, NULL, NULL, 10)",
+            [character.id, model, *size],
+        )
+
+
+def test_without_a_sign_in_a_foreign_host_is_refused_on_a_server_database_too(build, ana):
+    services = build(database_url="postgresql://somewhere.invalid/studio")
+    with served(services) as serving_it:
+        answer = serving_it.as_(ana, Host="evil.example:7860").get("/healthz")
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "FOREIGN_HOST")
 
 
 def test_eight_calls_at_once_with_one_key_make_one_picture(services, ana, app, fal, live_worker):
@@ -354,7 +426,7 @@ WRONG = {
         {"referenceImageUrl": f"/files/user-library/%2e%2e/%2e%2e/{MARK}.png?token=1"}, 403, "BAD_PATH", None,
     ),
     "a picture that is not in the library": (
-        {"referenceImageUrl": f"user-library/{{person}}/{MARK}.png"}, 403, "NOT_ALLOWED", None,
+        {"referenceImageUrl": f"user-library/{{person}}/{MARK}.png"}, 400, "REFERENCE_MISSING", "referenceImageUrl",
     ),
     "somebody else's picture": (
         {"referenceImageUrl": f"user-library/{NOBODY}/{MARK}.png"}, 403, "NOT_ALLOWED", None,

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from core import generation, queue, recovery, running
-from core.db import jobs
+from core.db import jobs, submissions
+from core.errors import BadRequest, Conflict, NotAllowed, NotFound
 from core.recovery import Action
-from core.values import JobStage, JobStatus
+from core.values import JobStage, JobStatus, Role, Ticket
 from tests import builders
 
 
@@ -184,6 +185,7 @@ def test_a_failed_job_whose_paid_picture_comes_late_is_completed_and_saved(build
     steps = []
     while not steps or generation.outcome(asked.job_id, ana, hasty).job.status is JobStatus.failed:
         steps += recovery.recover(hasty)
+        builders.work(hasty)
         assert len(steps) < 300
     builders.work(hasty)
 
@@ -221,3 +223,151 @@ def a_picture():
     from tests.emulator.pictures import portrait
 
     return portrait("late", 64, 64, "png")
+
+
+# -- outcome unknown is settled by a person -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lost(services, ana, character, flux, fal):
+    """A job whose request left and whose answer was lost."""
+    fal.fault("submit", "reset_after")
+    job_id = generation.request(builders.a_request(character, model_id=flux.id), ana, services).job_id
+    builders.work(services)
+    return job_id
+
+
+@pytest.fixture
+def quentin(services):
+    return builders.a_person(services.db, "quentin", Role.qa)
+
+
+@pytest.mark.parametrize(("billed", "amount"), [(True, "0.026214"), (False, "0.000000"), (None, None)])
+def test_a_person_settles_an_unknown_outcome_with_what_they_found(
+    services, ana, quentin, lost, billed, amount
+):
+    recovery.settle_unknown(lost, quentin, services, billed=billed, why="Looked at the provider's list.")
+
+    job = generation.outcome(lost, ana, services).job
+    spent = builders.one(
+        services.db, "SELECT kind, amount_usd::text FROM studio.spend WHERE job_id = %s", [lost]
+    )
+    audit = builders.one(
+        services.db, "SELECT who, why FROM studio.audit_events WHERE action = 'unknown_settled'"
+    )
+    assert (job.status, job.error_code) == (JobStatus.failed, "GIVEN_UP")
+    assert tuple(spent) == ("computed", amount)
+    assert tuple(audit) == (quentin.id, "Looked at the provider's list.")
+    assert recovery.unknown_outcomes(services) == []
+
+
+def test_after_it_was_settled_it_can_be_tried_again_and_not_before(services, ana, quentin, lost):
+    with pytest.raises(Conflict):
+        generation.retry(lost, ana, services)
+    recovery.settle_unknown(lost, quentin, services, billed=False, why="Not there.")
+
+    again = generation.retry(lost, ana, services)
+    builders.work(services)
+
+    assert generation.outcome(again.job_id, ana, services).portrait_id is not None
+
+
+def test_only_qa_settles_and_only_with_a_reason_and_only_what_is_unknown(services, ana, quentin, lost, asked):
+    with pytest.raises(NotAllowed):
+        recovery.settle_unknown(lost, ana, services, billed=False, why="I think so.")
+    with pytest.raises(BadRequest):
+        recovery.settle_unknown(lost, quentin, services, billed=False, why="  ")
+    with pytest.raises(NotFound):
+        recovery.settle_unknown(asked, quentin, services, billed=False, why="Not unknown at all.")
+
+    assert [step.job_id for step in recovery.unknown_outcomes(services)] == [lost]
+
+
+def test_a_receipt_that_comes_after_it_was_given_up_still_brings_the_picture(
+    services, ana, quentin, lost, fal
+):
+    recovery.settle_unknown(lost, quentin, services, billed=None, why="Could not look.")
+    request_id = fal.counts()["requests"][0]["id"]
+    submission = builders.one(services.db, "SELECT id FROM studio.submissions WHERE job_id = %s", [lost])
+    ticket = Ticket(provider="fal", request_id=request_id, model_key="fal-ai/flux/dev")
+    with services.db.as_service() as conn:
+        submissions.keep_receipt(conn, submission, ticket)
+
+    recovery.recover(services)
+    builders.work(services)
+
+    assert generation.outcome(lost, ana, services).portrait_id is not None
+    assert fal.counts()["submits"] == 1
+
+
+def test_unknown_outcomes_do_not_use_up_what_a_person_may_have_waiting(build, ana, character, flux, lost):
+    narrow = build(max_waiting=1)
+
+    asked = generation.request(builders.a_request(character, model_id=flux.id), ana, narrow)
+
+    assert asked.created
+
+
+# -- what must not stop the rest --------------------------------------------------------------------------------------
+
+
+def test_a_bug_in_one_step_does_not_stop_the_others(services, ana, asked, character, flux, monkeypatch):
+    second = generation.request(builders.a_request(character, model_id=flux.id), ana, services).job_id
+    orphan(services, asked)
+    orphan(services, second)
+    deed = recovery._DEEDS[Action.requeue]
+
+    def broken(job_id, of_services):
+        if job_id == asked:
+            raise KeyError("a bug")
+        deed(job_id, of_services)
+
+    monkeypatch.setitem(recovery._DEEDS, Action.requeue, broken)
+    recovery.recover(services)
+
+    assert [job_id for _, job_id in builders.entries(services)] == [second]
+
+
+def test_bytes_that_are_no_picture_the_second_time_either_end_the_waiting(services, ana, asked, fal):
+    fal.fault("outcome", "html")
+    builders.work(services)
+
+    for _ in range(3):
+        recovery.recover(services)
+        builders.work(services)
+
+    outcome = builders.one(services.db, "SELECT outcome FROM studio.submissions WHERE job_id = %s", [asked])
+    spent = builders.one(services.db, "SELECT amount_usd::text FROM studio.spend WHERE job_id = %s", [asked])
+    assert outcome == "refused"
+    assert spent == "0.026214"
+    assert fal.counts()["downloads"] == 6
+    assert generation.retry(asked, ana, services).created
+
+
+def test_the_picture_of_a_character_that_was_deleted_meanwhile_is_kept_in_the_library(
+    services, ana, asked, character
+):
+    running.run(asked, services)
+    with services.db.as_service() as conn:
+        conn.execute("DELETE FROM characters WHERE id = %s", [character.id])
+
+    builders.work(services)
+
+    job = generation.outcome(asked, ana, services).job
+    saved = builders.rows(services.db, "SELECT user_id FROM user_library WHERE job_id = %s", [asked])
+    assert (job.status, job.stage) == (JobStatus.completed, JobStage.saved)
+    assert [tuple(row) for row in saved] == [(ana.id,)]
+    assert recovery.recover(services) == []
+
+
+def test_a_job_that_the_platforms_clean_up_ended_before_it_was_sent_costs_nothing(services, asked):
+    running._claim(asked, services)
+    with services.db.as_service() as conn:
+        conn.execute("UPDATE jobs SET status = 'failed', error_message = 'purged' WHERE id = %s", [asked])
+
+    recovery.recover(services)
+
+    spent = builders.one(
+        services.db, "SELECT kind, amount_usd::text FROM studio.spend WHERE job_id = %s", [asked]
+    )
+    assert tuple(spent) == ("computed", "0.000000")

@@ -22,6 +22,7 @@ PEOPLE_WITH_A_ROLE = {
     "ask",
     "cancel",
     "dismiss",
+    "settle_unknown",
     "note_audit",
     "price_of",  # a price is no secret of a person
     "owner_of",  # asked by policies
