@@ -276,15 +276,14 @@ def _refuse_unfinished(traits: CharacterTraits) -> None:
     shortest, longest = NAME_LENGTH
     if not shortest <= len(traits.name) <= longest:
         raise BadRequest(
-            f"A character needs a name of {shortest} to {longest} characters before a picture is made.",
+            f"Give the character a name first, of at most {longest} letters.",
             field="name",
             code="CHARACTER_UNFINISHED",
         )
     shortest, longest = DESCRIPTION_LENGTH
     if not shortest <= len(traits.description) <= longest:
         raise BadRequest(
-            f"A character needs a description of {shortest} to {longest} characters before a picture is made. "
-            f"This one has {len(traits.description)}.",
+            f"Describe the character first, in {shortest} to {longest} letters; these are {len(traits.description)}.",
             field="description",
             code="CHARACTER_UNFINISHED",
         )

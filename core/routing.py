@@ -178,9 +178,12 @@ def _nobody(
     )
     if stopped:
         first = providers[stopped[0]].why.rstrip(".")
-        why = f"{', '.join(stopped)} paused" + (f" ({first})" if first else "")
-        todo = "Wait until that is settled, or ask an admin."
-    elif match:
+        names = ", ".join(name.capitalize() for name in stopped)
+        return NoModel(
+            f"{names} {'is' if len(stopped) == 1 else 'are'} paused" + (f": {first}." if first else "."),
+            code="NO_I2I_MODEL" if match else "NO_IMAGE_MODEL",
+        )
+    if match:
         why = "no active model of a provider that is set up can follow a reference image"
         todo = "Turn image match off, or ask an admin to switch one on."
     else:

@@ -33,7 +33,7 @@ from pgqueuer.queries import Queries
 from pgqueuer.types import Channel
 
 from core import autosave, log, queue, recovery, running
-from core.db import workers
+from core.db import models, workers
 from core.errors import StudioError
 from core.services import RESCUES, Services
 from core.values import JobId
@@ -94,8 +94,12 @@ class _Manager(PgQueuer):
 async def serve(services: Services, shutdown: asyncio.Event) -> None:
     """Work until `shutdown` is set. Runs that wait for a provider then hand their job over by its receipt.
 
+    A worker that starts lifts its providers' pauses: a key or a balance may have been mended, and a try that is
+    refused again costs nothing and pauses anew.
     Lives in its own event loop, in this process or in a thread of another program.
     """
+    with services.db.as_service() as conn:
+        models.resume(conn, list(services.providers))
     threads = _Threads(
         waiting=ThreadPoolExecutor(services.waiting_threads, "waiting"),
         files=ThreadPoolExecutor(FILE_THREADS, "files"),

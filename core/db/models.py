@@ -96,11 +96,21 @@ def prices(
 
 
 def pauses(conn: Connection) -> dict[str, str]:
-    """Providers that are paused now, each with the reason in words."""
+    """Providers that are paused now, each with the reason in words and how long it still lasts."""
     rows = conn.execute(
-        "SELECT provider, coalesce(why, 'paused') FROM studio.provider_state WHERE paused_until > now()"
+        """
+        SELECT provider, coalesce(why, 'an admin paused it'), ceil(extract(epoch FROM paused_until - now()) / 60)
+        FROM studio.provider_state WHERE paused_until > now()
+        """
     ).fetchall()
-    return {str(row[0]): str(row[1]) for row in rows}
+    return {str(row[0]): f"{str(row[1]).rstrip('.')} (for {int(row[2])} more min)" for row in rows}
+
+
+def resume(conn: Connection, providers: Sequence[str]) -> None:
+    """Lift the pauses of these providers: whoever started a worker has looked at its keys and balances."""
+    conn.execute(
+        "UPDATE studio.provider_state SET paused_until = NULL WHERE provider = ANY(%s)", (list(providers),)
+    )
 
 
 def pause(conn: Connection, provider: str, why: str, *, seconds: float) -> None:

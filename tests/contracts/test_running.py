@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from core import generation, portraits, running, worker
-from core.db import models
-from core.errors import Conflict, NotFound
+from core.db import models, submissions
+from core.errors import Conflict, DatabaseUnavailable, NotFound
 from core.values import JobStage, JobStatus
 from tests import builders
 
@@ -302,3 +302,66 @@ def ask_although_paused(services, ana, ask):
     with services.db.as_service() as conn:
         conn.execute("UPDATE studio.provider_state SET paused_until = now() + interval '1 hour'")
     return job_id
+
+
+def test_a_worker_that_starts_lifts_the_pause_for_a_key_may_have_been_mended(services, ana, eventually):
+    with services.db.as_service() as conn:
+        models.pause(conn, "fal", "fal does not accept our key", seconds=900)
+        paused = models.pauses(conn)
+
+    with worker.in_thread(services):
+        eventually(lambda: builders.rows(services.db, "SELECT 1 FROM studio.workers"))
+
+    with services.db.as_service() as conn:
+        assert models.pauses(conn) == {}
+    assert paused == {"fal": "fal does not accept our key (for 15 more min)"}
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 499])
+def test_a_refusal_that_may_come_from_somebody_in_between_is_an_outcome_unknown(
+    services, ana, ask, fal, status
+):
+    fal.fault("submit", "server_error", status=status, accepted=True)
+    job_id = ask()
+
+    builders.work(services)
+
+    job = generation.outcome(job_id, ana, services).job
+    assert (job.status, job.stage) == (JobStatus.processing, JobStage.outcome_unknown)
+    assert fal.counts()["accepted"] == 1
+
+
+def test_a_refusal_is_remembered_though_the_database_is_away_just_then(services, ana, ask, fal, monkeypatch):
+    fal.fault("submit", "rate_limited", retry_after="0")
+    job_id = ask()
+    settle, failures = submissions.settle, []
+
+    def away_once(*args, **kwargs):
+        if not failures:
+            failures.append(True)
+            raise DatabaseUnavailable("The database does not answer.")
+        return settle(*args, **kwargs)
+
+    monkeypatch.setattr(submissions, "settle", away_once)
+    builders.work(services)
+
+    assert generation.outcome(job_id, ana, services).job.status is JobStatus.completed
+    assert failures == [True]
+
+
+def test_a_reference_that_is_gone_by_then_fails_the_job_in_its_own_words(services, ana, fal):
+    character = builders.a_character(ana, services)
+    saved = builders.a_finished_portrait(ana, services, character)
+    edit = next(
+        one.model for one in generation.models_for(ana, services)
+        if one.model.provider == "fal" and one.model.capabilities.supports_i2i
+    )  # fmt: skip
+    wanted = builders.a_request(character, reference=f"user-library/{saved.storage_path}", model_id=edit.id)
+    job_id = generation.request(wanted, ana, services).job_id
+    services.storage.delete("user-library", saved.storage_path)
+
+    builders.work(services)
+
+    job = generation.outcome(job_id, ana, services).job
+    assert (job.status, job.error_code) == (JobStatus.failed, "REFERENCE_MISSING")
+    assert [amount for _, _, amount in spend(services, job_id)] == [Decimal(0)]

@@ -248,3 +248,10 @@ def test_the_image_gets_what_the_studio_is_made_of():
     }
 
     assert needed <= let_in
+
+
+def test_every_picture_that_the_readme_shows_is_there():
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+
+    assert shown
+    assert [path for path in shown if not (ROOT / path).is_file()] == []

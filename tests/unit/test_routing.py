@@ -118,7 +118,7 @@ def test_sketch_is_never_a_fallback_for_a_paused_provider():
         _choose(providers={"fal": PAUSED})
 
     assert nobody.value.reason == "NO_IMAGE_MODEL"
-    assert "fal paused (its balance is empty)" in str(nobody.value)
+    assert str(nobody.value) == "Fal is paused: its balance is empty."
 
 
 def test_sketch_is_never_a_fallback_where_all_models_are_switched_off():
