@@ -1,8 +1,10 @@
-"""What a person may do with a job here: try again, cancel. Both are use cases of core/generation and ask first."""
+"""What a person may do with a job here: try again, cancel, settle an unknown outcome. Each is a use case of core and
+asks first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,34 +12,57 @@ import streamlit as st
 
 from audit import words
 from audit.asking import asked, told
+from audit.look import say
 from audit.services import any_worker, person, services
-from core import generation
-from core.audit.jobs import JobState, Story
-from core.errors import StudioError
+from core import generation, recovery
+from core.audit.jobs import JobState, Sent, Story
+from core.errors import BadRequest, StudioError
 from core.values import JobId, JobStatus, Role
 
 _PENDING = "pending_action"
 _FLASH = "flash"
+_BILLED = "settle_billed"
+_WHY = "settle_why"
+_LONGEST_WHY = 500
+_ANSWERS: Mapping[str, bool | None] = {
+    "Yes, it was billed": True,
+    "No, it was not billed": False,
+    "It could not be found out": None,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pending:
     """An action that waits for its confirmation; kept in the session, so that a rerun does not lose it."""
 
-    name: str  # retry | cancel
+    name: str  # of a deed
     job_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Deed:
+    """One thing to do with a job: when it fits, what is asked before, and what is done; `act` says what it did."""
+
+    label: str
+    icon: str
+    fits: Callable[[Story], bool]
+    title: str
+    asks: Callable[[Story], None]
+    yes: str
+    act: Callable[[Story], str]
 
 
 def offer(story: Story) -> None:
     """The buttons that fit this job now, and the open question, where there is one."""
     with st.container(horizontal=True, horizontal_alignment="right", key="job_actions"):
-        if _may_cancel(story):
-            _button("Cancel", "cancel", story, icon=":material/block:")
-        if _may_retry(story):
-            _button("Try again", "retry", story, icon=":material/refresh:")
+        fitting = {name: deed for name, deed in _DEEDS.items() if deed.fits(story)}
+        for name, deed in fitting.items():
+            if st.button(deed.label, key=f"do_{name}", icon=deed.icon):
+                st.session_state[_PENDING] = Pending(name=name, job_id=story.job.id)
     pending = st.session_state.get(_PENDING)
-    if isinstance(pending, Pending) and pending.job_id == story.job.id:
-        _confirm(pending, story)
+    if isinstance(pending, Pending) and pending.job_id == story.job.id and pending.name in fitting:
+        deed = fitting[pending.name]
+        st.dialog(deed.title, on_dismiss=forget)(_confirm)(deed, story)
 
 
 def flash() -> None:
@@ -49,6 +74,18 @@ def flash() -> None:
 def forget() -> None:
     """Drop a question that was not answered."""
     st.session_state.pop(_PENDING, None)
+
+
+def where_to_look(story: Story) -> str:
+    """Where a person finds out about a request without a receipt, in a sentence; nothing where there is none."""
+    if (lost := _lost(story)) is None:
+        return ""
+    return f"Look at {words.provider(lost.provider)} for {lost.model_key}, sent {words.sent_at(lost.submitted_at)}."
+
+
+def _lost(story: Story) -> Sent | None:
+    """The paid request that left without a receipt and is not settled."""
+    return next((one for one in story.sent if one.received_at is None and one.outcome is None), None)
 
 
 def _may_cancel(story: Story) -> bool:
@@ -63,25 +100,20 @@ def _may_retry(story: Story) -> bool:
     return ended and not story.again and story.job.runner == "studio" and person().holds(Role.editor)
 
 
-def _button(label: str, name: str, story: Story, *, icon: str) -> None:
-    if st.button(label, key=f"do_{name}", icon=icon):
-        st.session_state[_PENDING] = Pending(name=name, job_id=story.job.id)
+def _may_settle(story: Story) -> bool:
+    unknown = story.row.state is JobState.outcome_unknown and _lost(story) is not None
+    return unknown and person().holds(Role.qa, Role.admin)
 
 
-@st.dialog("Are you sure?", on_dismiss=forget)
-def _confirm(pending: Pending, story: Story) -> None:
-    act, asks, yes = (
-        (_retry, _ask_retry, "Try again")
-        if pending.name == "retry"
-        else (_cancel, _ask_cancel, "Cancel the job")
-    )
-    asks(story)
+def _confirm(deed: _Deed, story: Story) -> None:
+    deed.asks(story)
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Leave it", key="dialog_no"):
             forget()
             st.rerun()
-        if st.button(yes, key="dialog_yes", type="primary"):
-            _carry_out(act, story)
+        agreed = st.button(deed.yes, key="dialog_yes", type="primary")
+    if agreed:
+        _carry_out(deed.act, story)
 
 
 def _carry_out(act: Callable[[Story], str], story: Story) -> None:
@@ -112,11 +144,42 @@ def _ask_retry(story: Story) -> None:
 def _ask_cancel(story: Story) -> None:
     if story.sent:
         st.write(
-            f"**{story.row.provider.capitalize()} already has this request** and is asked to stop. "
+            f"**{words.provider(story.row.provider)} already has this request** and is asked to stop. "
             "If the picture comes all the same, it is saved, and it is paid for."
         )
     else:
         st.write("It was not sent yet, so **nothing is paid**. It can be tried again later.")
+
+
+def _ask_settle(story: Story) -> None:
+    if lost := _lost(story):
+        rows = {
+            "Provider": words.provider(lost.provider),
+            "Model": lost.model_key,
+            "Sent": words.sent_at(lost.submitted_at),
+        }
+        found = "".join(f"<div><dt>{name}</dt><dd>{say(value)}</dd></div>" for name, value in rows.items())
+        st.write("Look for this request at the provider, in its list of requests or of charges.")
+        st.html(f'<dl class="au-facts">{found}</dl>')
+    st.radio(
+        "Was it billed?",
+        list(_ANSWERS),
+        index=None,
+        key=_BILLED,
+        captions=[
+            "Its estimate is entered as its cost.",
+            "Its cost is entered as $0.00.",
+            "Its cost stays unknown.",
+        ],
+    )
+    st.text_area(
+        "What did you find?",
+        key=_WHY,
+        max_chars=_LONGEST_WHY,
+        height=90,
+        placeholder="No request at this time in the list of charges.",
+    )
+    st.caption("The job then counts as failed and can be tried again. A receipt that still comes is kept.")
 
 
 def _retry(story: Story) -> str:
@@ -135,3 +198,45 @@ def _cancel(story: Story) -> str:
         JobStatus.cancelled: "The job is cancelled; nothing was sent.",
         JobStatus.processing: "The provider is asked to stop.",
     }.get(status, f"It had ended already: {status}.")
+
+
+def _settle(story: Story) -> str:
+    """Raises BadRequest where a question was left open."""
+    answer, why = st.session_state.get(_BILLED), str(st.session_state.get(_WHY) or "").strip()
+    if answer not in _ANSWERS:
+        raise BadRequest("Say whether it was billed.", field="billed")
+    if not why:
+        raise BadRequest("Say in a few words what you found at the provider.", field="why")
+    recovery.settle_unknown(JobId(story.job.id), person(), services(), billed=_ANSWERS[answer], why=why)
+    return "The outcome is settled. The job can be tried again."
+
+
+_DEEDS: Mapping[str, _Deed] = {
+    "settle": _Deed(
+        label="Settle",
+        icon=":material/fact_check:",
+        fits=_may_settle,
+        title="Settle the unknown outcome",
+        asks=_ask_settle,
+        yes="Settle",
+        act=_settle,
+    ),
+    "cancel": _Deed(
+        label="Cancel",
+        icon=":material/block:",
+        fits=_may_cancel,
+        title="Are you sure?",
+        asks=_ask_cancel,
+        yes="Cancel the job",
+        act=_cancel,
+    ),
+    "retry": _Deed(
+        label="Try again",
+        icon=":material/refresh:",
+        fits=_may_retry,
+        title="Are you sure?",
+        asks=_ask_retry,
+        yes="Try again",
+        act=_retry,
+    ),
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -43,8 +43,11 @@ class Chosen:
         return replace(self.base, since=datetime.now(UTC) - span if span else None)
 
 
-def draw(models: Sequence[ModelName]) -> Chosen:
-    """The filters in the side bar; each follows the address, and the address follows it."""
+def draw(models: Sequence[ModelName], *, changed: Callable[[], None]) -> Chosen:
+    """The filters in the side bar; each follows the address, and the address follows it.
+
+    `changed` is called before the page is drawn again with another filter.
+    """
     labels = model_labels(models)
     with st.sidebar:
         text = st.text_input(
@@ -53,7 +56,9 @@ def draw(models: Sequence[ModelName]) -> Chosen:
             bind="query-params",
             placeholder="Job id or error code",
             icon=":material/search:",
-            help="The beginning of a job's id (4 digits or more), or a part of an error code, such as POLICY.",
+            help="The beginning of a job's id (4 digits or more), or a part of an error code, such as REFUSED. "
+            "Small letters find the same.",
+            on_change=changed,
         )
         states = st.pills(
             "Status",
@@ -61,20 +66,24 @@ def draw(models: Sequence[ModelName]) -> Chosen:
             selection_mode="multi",
             key="status",
             bind="query-params",
+            on_change=changed,
         )
         period = st.selectbox(
             "Asked within",
             list(PERIODS),
             key="period",
             bind="query-params",
+            on_change=changed,
         )
         provider = st.selectbox(
             "Provider",
             sorted({one.provider for one in models}),
             index=None,
             placeholder="Every provider",
+            format_func=words.provider,
             key="provider",
             bind="query-params",
+            on_change=changed,
         )
         model = st.selectbox(
             "Model",
@@ -83,6 +92,7 @@ def draw(models: Sequence[ModelName]) -> Chosen:
             placeholder="Every model",
             key="model",
             bind="query-params",
+            on_change=changed,
         )
         live = st.toggle(
             "Live",
@@ -106,7 +116,7 @@ def model_labels(models: Sequence[ModelName]) -> dict[str, ModelName]:
     return {
         one.display_name
         if names.count(one.display_name) == 1
-        else f"{one.display_name} ({one.provider}, {one.model_key})": one
+        else f"{one.display_name} ({words.provider(one.provider)}, {one.model_key})": one
         for one in models
     }
 
@@ -115,6 +125,13 @@ def show_only(state: JobState) -> None:
     """Look at one state, of any age; for a button's `on_click`."""
     st.session_state["status"] = [words.STATES[state]]
     look_at_all_time()
+
+
+def show_or_lift(state: JobState) -> None:
+    """Look at one state within the same period, or at all again where it was looked at already; for `on_click`."""
+    redraw.ask()
+    said = [words.STATES[state]]
+    st.session_state["status"] = [] if st.session_state.get("status") == said else said
 
 
 def look_at_all_time() -> None:

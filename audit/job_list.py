@@ -7,14 +7,15 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import accumulate
 
 import pandas as pd
 import streamlit as st
 
 from audit import job_story, redraw, words
 from audit.asking import asked
-from audit.filters import ALWAYS, Chosen, lift, look_at_all_time, show_only
-from audit.look import say
+from audit.filters import ALWAYS, Chosen, lift, look_at_all_time, show_only, show_or_lift
+from audit.look import nothing, say
 from audit.services import any_worker, person, services
 from core.audit import jobs
 from core.audit.jobs import Counted, JobFilter, JobPage, JobRow, JobState, Key
@@ -33,6 +34,16 @@ _PILLS = {  # Streamlit's grid paints on a canvas, so these are colours and not 
     JobState.failed: "#dc3d57",
     JobState.cancelled: "#8a8a99",
 }
+_COLOURS = {"good": "green", "bad": "red", "warn": "yellow", "accent": "blue", "calm": "primary"}
+_WIDTHS = {
+    "Character": 130,
+    "Now": 188,
+    "Code": 162,
+    "Model": 104,
+}  # pixels, of the columns whose text may be long
+_PADDING = 16  # pixels a cell keeps free at its sides
+_SLIM = frozenset("fijlrtI .,:;'’!|()[]")
+_BROAD = frozenset("mw@%…–")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -56,7 +67,7 @@ def _list(chosen: Chosen) -> None:
     _unknown_outcomes()
     counted = asked(lambda conn: jobs.counts(conn, wanted))
     if counted is not None:
-        _counts(counted, chosen.period)
+        _counts(counted, chosen)
         _nobody_works(counted[JobState.queued])
     before, after = (Key.read(st.query_params.get(name, "")) for name in ("before", "after"))
     page = asked(lambda conn: jobs.page(conn, wanted, before=before, after=after, limit=PER_PAGE))
@@ -83,15 +94,27 @@ def _unknown_outcomes() -> None:
         st.button("Show them", key="show_unknown", on_click=show_only, args=(JobState.outcome_unknown,))
 
 
-def _counts(counted: Mapping[JobState, Counted], period: str) -> None:
-    cards = "".join(
-        f'<li data-tone="{words.TONES[state] if number.number else "none"}"><b>{words.count(number)}</b>'
-        f"<span>{words.STATES[state]}</span></li>"
-        for state, number in counted.items()
+def _counts(counted: Mapping[JobState, Counted], chosen: Chosen) -> None:
+    with st.container(horizontal=True, key="counts"):
+        for state, number in counted.items():
+            _count(state, number, alone=chosen.base.states == (state,))
+    span = "of all time" if chosen.period == ALWAYS else f"asked within {chosen.period}"
+    bound = (
+        f", counted to {jobs.MOST_COUNTED:,} a status" if any(one.more for one in counted.values()) else ""
     )
-    span = "of all time" if period == ALWAYS else f"asked within {period}"
-    note = f"Jobs {span}, counted to {jobs.MOST_COUNTED:,} a status. As of {words.clock(datetime.now(UTC))}."
-    st.html(f'<ul class="au-counts">{cards}</ul><p class="au-age">{say(note)}</p>')
+    st.html(f'<p class="au-age">{say(f"Jobs {span}{bound}. As of {words.clock(datetime.now(UTC))}.")}</p>')
+
+
+def _count(state: JobState, number: Counted, *, alone: bool) -> None:
+    """How many stand in one state, and the way to see them, or all again where they are seen `alone`."""
+    colour = _COLOURS[words.TONES[state]] if number.number else "gray"
+    st.button(
+        f":{colour}[**{words.count(number)}**] {words.STATES[state]}",
+        key=f"count_{state}",
+        type="primary" if alone else "secondary",
+        on_click=show_or_lift,
+        args=(state,),
+    )
 
 
 def _nobody_works(queued: Counted) -> None:
@@ -106,29 +129,24 @@ def _nothing(chosen: Chosen, page: JobPage) -> None:
     """Empty is an answer of its own: say why, and what to do."""
     with st.container(key="nothing", horizontal_alignment="center"):
         if page.newer or page.older:
-            _say_nothing("Nothing further on", "You have come to the end of the list.")
+            nothing("Nothing further on", "You have come to the end of the list.")
             st.button("To the newest", key="newest", on_click=_go)
         elif chosen.narrows:
-            _say_nothing("No job fits", "No job fits these filters. Change one, or lift them all.")
+            nothing("No job fits", "No job fits these filters. Change one, or lift them all.")
             st.button("Lift all filters", key="lift", on_click=lift)
         elif chosen.period != ALWAYS:
-            _say_nothing("A quiet time", f"No job was asked for within {chosen.period}.")
+            nothing("A quiet time", f"No job was asked for within {chosen.period}.")
             st.button("Look at all time", key="all_time", on_click=look_at_all_time)
         else:
-            _say_nothing("No job yet", "Ask for a portrait in the studio, and its job appears here.")
-
-
-def _say_nothing(title: str, sentence: str) -> None:
-    st.html(
-        f'<div class="au-empty"><span aria-hidden="true"></span><h2>{say(title)}</h2><p>{say(sentence)}</p></div>'
-    )
+            nothing("No job yet", "Ask for a portrait in the studio, and its job appears here.")
 
 
 def _table(rows: Sequence[JobRow]) -> None:
     # The key follows the rows: a choice made on rows that were just replaced is dropped, never taken for another row.
     key = f"jobs_{hash(tuple(row.id for row in rows)) & 0xFFFFFFFF:x}"
+    cut = {name: partial(_fit, width=width) for name, width in _WIDTHS.items()}
     st.dataframe(
-        pd.DataFrame([_line(row) for row in rows]),
+        pd.DataFrame([_line(row) for row in rows]).style.format(cut),  # the cells keep their whole text
         key=key,
         on_select=partial(_opened, key, [row.id for row in rows]),
         selection_mode="single-cell",
@@ -137,18 +155,34 @@ def _table(rows: Sequence[JobRow]) -> None:
         row_height=40,
         column_config={
             "Status": st.column_config.MultiselectColumn(
-                width=140, options=list(words.STATES.values()), color=list(_PILLS.values())
+                width=150, options=list(words.STATES.values()), color=list(_PILLS.values())
             ),
             "Asked": st.column_config.DatetimeColumn(width=124, format="D MMM, HH:mm:ss"),
-            "Character": st.column_config.TextColumn(width=106),
-            "Now": st.column_config.TextColumn("What happened", width=212),
-            "Code": st.column_config.TextColumn(width=152),
-            "Model": st.column_config.TextColumn(width=104),
+            "Character": st.column_config.TextColumn(width=_WIDTHS["Character"]),
+            "Now": st.column_config.TextColumn("What happened", width=_WIDTHS["Now"]),
+            "Code": st.column_config.TextColumn(width=_WIDTHS["Code"]),
+            "Model": st.column_config.TextColumn(width=_WIDTHS["Model"]),
             "Took": st.column_config.TextColumn(width=60, alignment="right"),
-            "Cost": st.column_config.TextColumn(width=94, alignment="right"),
-            "Job": st.column_config.TextColumn(width=84),
+            "Cost": st.column_config.TextColumn(width=78, alignment="right"),
+            "Job": st.column_config.TextColumn(width=82),
         },
     )
+
+
+def _fit(text: str, width: int) -> str:
+    """`text` as it fits a column of `width` pixels, with an ellipsis where the grid would cut a letter in two."""
+    room = width - _PADDING
+    if sum(map(_pixels, text)) <= room:
+        return text
+    ends = accumulate(map(_pixels, text), initial=_pixels("…"))
+    return text[: sum(end <= room for end in ends) - 1].rstrip() + "…"
+
+
+def _pixels(letter: str) -> float:
+    """About how wide a letter of the grid's font is: the 13 pixels high Inter, measured in the browser."""
+    if letter in _SLIM:
+        return 3.9
+    return 9.2 if letter.isupper() or letter in _BROAD else 7.2
 
 
 def _opened(key: str, ids: Sequence[object]) -> None:
@@ -181,7 +215,7 @@ def _cost(row: JobRow) -> str:
 
 def _now(row: JobRow) -> str:
     if row.error_message and row.state is not JobState.completed:
-        return row.error_message
+        return words.sentence(row.error_message)
     share = f", {row.progress:.0%}" if row.progress and row.state is JobState.processing else ""
     stage = words.STAGES.get(row.stage or "", "")
     return f"{stage}{share}" or ("Made by the platform" if row.runner == "platform" else "")

@@ -10,7 +10,7 @@ import streamlit as st
 
 from audit import actions, pictures, redraw, timeline, words
 from audit.asking import asked
-from audit.look import badge, say
+from audit.look import badge, nothing, say
 from audit.services import any_worker, services
 from core.audit import jobs
 from core.audit.jobs import CostEntry, JobState, Sent, Story
@@ -43,18 +43,16 @@ def draw(named: str, *, live: bool) -> None:
     st.button("All jobs", key="back", on_click=close, icon=":material/arrow_back:", type="tertiary")
     job_id = _as_id(named)
     if job_id is None:
-        st.warning(
-            f"“{named[:60]}” is not the id of a job. Open one from the list.", icon=":material/link_off:"
-        )
+        nothing("No such job", f"“{named[:60]}” is not the id of a job. Open one from the list.")
         return
     answer = asked(lambda conn: [jobs.story(conn, job_id)])
     if answer is None:
         return
     story = answer[0]
     if story is None:
-        st.info(
+        nothing(
+            "No such job",
             "There is no job with this id, or it is not one you may see. It may belong to another database.",
-            icon=":material/search_off:",
         )
         return
     _head(story)
@@ -108,14 +106,12 @@ def _standing(story: Story) -> None:
     """Where it stands in a sentence: why it failed, what is unknown, what keeps it."""
     job, state = story.job, story.row.state
     if state is JobState.failed:
-        st.error(
-            f"{job.error_message or 'No reason was written down.'} ({job.error_code or 'no code'})",
-            icon=":material/error:",
-        )
+        # Its code stands in the story below.
+        st.error(words.sentence(job.error_message or "No reason was written down."), icon=":material/error:")
     elif state is JobState.outcome_unknown and story.step:
         st.warning(
-            f"**Outcome unknown.** {job.error_message or story.step.why} It holds its budget until a receipt comes, or a "
-            "person has looked it up at the provider.",
+            f"**Outcome unknown.** {words.sentence(job.error_message or story.step.why)} "
+            f"It holds its budget until then. {actions.where_to_look(story)}",
             icon=":material/help:",
         )
     elif story.step:
@@ -208,7 +204,7 @@ def _known(story: Story) -> Iterator[tuple[str, str]]:
     yield "Asked", words.moment(job.created_at)
     yield "Took", words.lasted(row.seconds) if row.seconds is not None else ""
     yield "Cost", _spent(story)
-    yield "Provider", row.provider.capitalize()
+    yield "Provider", words.provider(row.provider)
     yield "Model", row.model
     yield "Why this model", str(said.get("model_reason") or "")
     yield "Seed", str(said.get("seed") or "")
@@ -233,13 +229,13 @@ def _requests(sent: Sequence[Sent]) -> None:
     lines = [
         {
             "Attempt": one.attempt,
-            "Provider": one.provider.capitalize(),
+            "Provider": words.provider(one.provider),
             "Model": one.model_key,
             "Sent": words.moment(one.submitted_at),
             "Receipt": "yes" if one.received_at else "no",
             "Request": one.request_id or "",
             "Outcome": words.OUTCOMES.get(one.outcome, one.outcome or ""),
-            "Settled by": one.settled_by or "",
+            "Settled by": words.settler(one.settled_by) if one.settled_by else "",
         }
         for one in sent
     ]

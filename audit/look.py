@@ -33,6 +33,13 @@ def badge(words: str, tone: str) -> str:
     return f'<span class="au-badge" data-tone="{say(tone)}">{say(words)}</span>'
 
 
+def nothing(title: str, sentence: str) -> None:
+    """Say in the middle of a page that there is nothing to show, and why."""
+    st.html(
+        f'<div class="au-empty"><span aria-hidden="true"></span><h2>{say(title)}</h2><p>{say(sentence)}</p></div>'
+    )
+
+
 def tokens() -> dict[str, tuple[str, str]]:
     """The studio's colours by name, each in light and in dark."""
     light, dark = (dict(_TOKEN.findall(block)) for block in _BLOCK.findall(STUDIO.read_text("utf-8"))[:2])

@@ -80,8 +80,9 @@ def _asked_in(event: Event) -> str:
 
 def _end(event: Event, story: Story) -> Moment:
     tone, title = _ENDS[JobStatus(event.to_status)]
-    # Only the last failure's sentence is kept in the row; an earlier one has its code alone.
-    said = (story.job.error_message or "") if event.error_code == story.job.error_code else ""
+    # Only the last sentence is kept in the row, and a failed job's stands above its story already.
+    last = event.error_code == story.job.error_code and story.job.status is not JobStatus.failed
+    said = words.sentence(story.job.error_message or "") if last else ""
     return Moment(at=event.at, title=title, detail=said, code=event.error_code or "", tone=tone)
 
 
@@ -99,13 +100,13 @@ def _at_stage(event: Event) -> Moment:
         at=event.at,
         title=words.STAGES.get(stage, stage),
         detail=_STAGE_DETAILS.get(JobStage(stage), "") if stage in set(JobStage) else "",
-        code=event.error_code or "",
+        code=event.error_code if event.error_code and event.error_code.lower() != stage else "",
         tone=_STAGE_TONES.get(JobStage(stage), "accent") if stage in set(JobStage) else "accent",
     )
 
 
 def _of_sent(sent: Sent) -> Iterator[Moment]:
-    provider = sent.provider.capitalize()
+    provider = words.provider(sent.provider)
     again = f" (attempt {sent.attempt})" if sent.attempt > 1 else ""
     yield Moment(
         at=sent.submitted_at, title=f"Paid request to {provider}{again}", detail=sent.model_key, tone="accent"
@@ -118,6 +119,6 @@ def _of_sent(sent: Sent) -> Iterator[Moment]:
         yield Moment(
             at=sent.settled_at,
             title="Request settled",
-            detail=f"{words.OUTCOMES.get(sent.outcome, sent.outcome)} (written by the {sent.settled_by}).",
+            detail=f"{words.OUTCOMES.get(sent.outcome, sent.outcome)} (written by {words.settler(sent.settled_by or '')}).",
             tone="good" if sent.outcome == "finished" else "warn",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -36,7 +36,7 @@ OUTCOMES: Mapping[str | None, str] = {
     "refused": "Refused by the provider",
     "cancelled": "Stopped in time",
     "expired": "Expired: paid, and its picture is gone",
-    "given_up": "Given up by a person",
+    "given_up": "Closed without a picture",
 }
 KINDS: Mapping[str, str] = {
     "estimated": "Estimated at the click",
@@ -45,6 +45,21 @@ KINDS: Mapping[str, str] = {
     "refund": "Refunded",
 }
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def provider(name: str) -> str:
+    """A provider as people read it, the way the studio writes it: Fal."""
+    return name.capitalize()
+
+
+def settler(written: str) -> str:
+    """Who ended a paid request; where no part of the studio did, the row holds a person's id."""
+    return "the worker" if written == "worker" else "a person"
+
+
+def sentence(text: str) -> str:
+    """A sentence as it begins a line: a provider's name in front is written like everywhere else."""
+    return text[:1].upper() + text[1:]
 
 
 def money(amount: Decimal | None) -> str:
@@ -102,6 +117,14 @@ def day(at: datetime) -> str:
 def moment(at: datetime) -> str:
     """A moment: 20 Nov 2026, 14:03:05, in the person's time zone."""
     return f"{day(at)}, {clock(at)}"
+
+
+def sent_at(at: datetime) -> str:
+    """A moment to look up at a provider: in the person's time zone, and in UTC where that is another."""
+    here = moment(at)
+    if at.astimezone(zone()).utcoffset() == timedelta(0):
+        return f"{here} UTC"
+    return f"{here} ({at.astimezone(UTC):%H:%M:%S} UTC)"
 
 
 def short(ident: object) -> str:

@@ -11,7 +11,7 @@ actions.flash()
 models = asked(jobs.models)
 if models is None:
     st.stop()
-chosen = filters.draw(models)
+chosen = filters.draw(models, changed=job_story.close)
 if named := job_story.chosen():
     job_story.draw(named, live=chosen.live)
 else:

@@ -75,7 +75,7 @@ def build(asking: Asking) -> Editor:
 
 
 def _basics(asking: Asking) -> dict[str, gr.components.Component]:
-    rating_hint = "" if asking.services.settings.allow_nsfw else "This studio makes safe pictures only."
+    is_safe_only = not asking.services.settings.allow_nsfw
     made: dict[str, gr.components.Component] = {}
     made["name"] = gr.Textbox(label="Name", placeholder="Who is it?", max_lines=1, elem_id="f_name")
     components.field_note("name", most=50)
@@ -84,7 +84,11 @@ def _basics(asking: Asking) -> dict[str, gr.components.Component]:
     made["content_rating"] = gr.Radio(
         RATINGS, label="Rating", elem_id="f_content_rating", elem_classes="chips"
     )
-    components.field_note("content_rating", hint=rating_hint)
+    components.field_note(
+        "content_rating",
+        hint="This studio makes safe pictures only." if is_safe_only else "",
+        closed=(ContentRating.nsfw.value,) if is_safe_only else (),
+    )
     made["description"] = gr.Textbox(
         label="Description",
         placeholder="What makes this person who they are: work, habits, what they look like at first sight.",
@@ -102,6 +106,7 @@ def _basics(asking: Asking) -> dict[str, gr.components.Component]:
 
 def _appearance() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.HTML]:
     made: dict[str, gr.components.Component] = {}
+    limits = catalog.load().words.limits
     styles = components.style_chips(_styles(), most=MOST_TAGS)
     made["traits"] = gr.Textbox(
         label="Details",
@@ -112,13 +117,23 @@ def _appearance() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.HTML]
     )
     components.field_note("traits")
     made["appearance_tags"] = components.tag_chips(
-        "f_appearance_tags", label="Physical tags", most=MOST_TAGS, longest=LONGEST_TAG
+        "f_appearance_tags",
+        label="Physical tags",
+        most=MOST_TAGS,
+        longest=LONGEST_TAG,
+        used=limits.appearance_tags,
     )
-    components.field_note("appearance_tags", hint="The first 8 are used in the prompt.")
+    components.field_note(
+        "appearance_tags", hint=f"The first {limits.appearance_tags} are used in the prompt."
+    )
     made["clothing_tags"] = components.tag_chips(
-        "f_clothing_tags", label="Default outfit", most=MOST_TAGS, longest=LONGEST_TAG
+        "f_clothing_tags",
+        label="Default outfit",
+        most=MOST_TAGS,
+        longest=LONGEST_TAG,
+        used=limits.clothing_tags,
     )
-    components.field_note("clothing_tags", hint="The first 4 are used in the prompt.")
+    components.field_note("clothing_tags", hint=f"The first {limits.clothing_tags} are used in the prompt.")
     models = components.model_picker("models_rail", is_wide=True)
     return made, styles, models
 

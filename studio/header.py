@@ -38,12 +38,13 @@ def build(asking: Asking) -> Header:
 
 
 def cards(asking: Asking, person: Person, *, search: str = "") -> dict[str, object]:
-    """The picker's value: the characters this person may open, the latest first."""
+    """The picker's value: the characters this person may open, the latest first, and what was searched for."""
     found = characters.listing(person, asking.services, search=search[:LONGEST_SEARCH])
     return {
         "cards": [
             {**asdict(card), "id": str(card.id), "updated_at": card.updated_at.isoformat()} for card in found
-        ]
+        ],
+        "search": search,
     }
 
 

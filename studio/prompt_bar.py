@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -11,7 +11,7 @@ import gradio as gr
 
 from core import generation
 from core.errors import BadRequest, StudioError
-from core.values import CharacterId, ModelId, Person, PortraitRequest, Presets
+from core.values import CharacterId, ImageModel, ModelId, Person, PortraitRequest, Presets
 from studio import components, portraits
 from studio.asking import QUIET, Asking, say, sent_id, sent_ids, told, warn
 
@@ -83,14 +83,15 @@ def wire(asking: Asking, bar: PromptBar, shown: portraits.Portraits) -> None:
 
 
 def models(asking: Asking, person: Person) -> dict[str, object]:
-    """The value of a model picker: every image model, with its price and what it can do."""
+    """The value of a model picker: every image model, with its price and what it can do; usable ones first."""
+    found = sorted(generation.models_for(person, asking.services), key=lambda one: not one.available)
     return {
-        "choices": [_choice(one) for one in generation.models_for(person, asking.services)],
+        "choices": [_choice(one, configured=asking.services.providers.keys()) for one in found],
         "chosen": "",
     }
 
 
-def _choice(one: generation.ModelChoice) -> dict[str, object]:
+def _choice(one: generation.ModelChoice, *, configured: Collection[str]) -> dict[str, object]:
     return {
         "id": str(one.model.id),
         "name": one.model.display_name,
@@ -100,7 +101,15 @@ def _choice(one: generation.ModelChoice) -> dict[str, object]:
         "seed": one.model.capabilities.supports_seed,
         "available": one.available,
         "why_not": one.why_not,
+        "short": "" if one.available else _short(one.model, configured),
     }
+
+
+def _short(model: ImageModel, configured: Collection[str]) -> str:
+    """Why it cannot be chosen, in two or three words; `why_not` has the whole sentence."""
+    if model.capabilities.needs_reference:
+        return "needs a reference"
+    return "paused" if model.provider in configured else "no key"
 
 
 def _order(asking: Asking, person: Person, orders: Sequence[PortraitRequest]) -> None:

@@ -86,9 +86,9 @@
     return host;
   }
 
-  /** Show a sentence; returns a function that takes it away. `onEnd` runs once however it ends. */
+  /** Show a sentence; returns a function that takes it away. `onEnd` runs once however it ends; `seconds: 0` stays. */
   function notice(sentence, { action = null, onAction = null, onEnd = null, seconds = 6 } = {}) {
-    const card = h("div", { class: "ps-notice", "data-testid": "notice" }, h("span", {}, sentence));
+    const card = h("div", { class: `ps-notice${seconds ? "" : " ps-stays"}`, "data-testid": "notice" }, h("span", {}, sentence));
     let open = true;
     const end = () => {
       if (!open) return;
@@ -104,7 +104,7 @@
     if (action) card.append(h("button", { type: "button", class: "ps-notice-act", onclick: act }, action));
     card.append(h("button", { type: "button", class: "ps-notice-x", "aria-label": "Dismiss", onclick: end }, icon("close")));
     card.style.setProperty("--life", `${seconds}s`);
-    const timer = setTimeout(end, seconds * 1000);
+    const timer = seconds ? setTimeout(end, seconds * 1000) : null;
     noticeHost().append(card);
     return end;
   }
@@ -158,17 +158,51 @@
     return { open, close, isOpen };
   }
 
-  /** Arrow keys walk through the focusable children that match `selector`. */
+  /** Which of `count` stops a key leads to from the stop `at` (-1 for none); null where the key leads nowhere. */
+  function stopAfter(key, at, count) {
+    if (key === "Home") return 0;
+    if (key === "End") return count - 1;
+    if (key === "ArrowDown") return (at + 1) % count;
+    if (key === "ArrowUp") return (Math.max(at, 0) - 1 + count) % count;
+    return null;
+  }
+
+  /** Arrow keys, Home and End walk through the focusable children that match `selector`. */
   function walkWithArrows(box, selector) {
     box.addEventListener("keydown", (event) => {
-      if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
       const stops = [...box.querySelectorAll(selector)];
-      if (!stops.length) return;
-      event.preventDefault();
-      const step = event.key === "ArrowDown" ? 1 : -1;
-      const at = stops.indexOf(document.activeElement);
-      stops[at < 0 ? (step > 0 ? 0 : stops.length - 1) : (at + step + stops.length) % stops.length].focus();
+      const inText = event.target.matches("input, textarea") && (event.key === "Home" || event.key === "End");
+      const next = stops.length && !inText ? stopAfter(event.key, stops.indexOf(document.activeElement), stops.length) : null;
+      if (next !== null) (event.preventDefault(), stops[next].focus());
     });
+  }
+
+  /* ---- the server is away, and is back ---- */
+
+  const CONNECTION = "Connection to the server was lost"; // Gradio's own words for what ours say already
+  let stopAway = null;
+  let awayTimer = null;
+
+  const isAway = () => document.body.classList.contains("ps-offline");
+
+  function hideTwice() {
+    if (!isAway()) return;
+    for (const item of document.querySelectorAll(".toast-message-item")) if (item.textContent.includes(CONNECTION)) item.classList.add("ps-told");
+  }
+
+  function away() {
+    if (isAway()) return;
+    document.body.classList.add("ps-offline");
+    hideTwice();
+    const say = () => (stopAway = notice("The studio is away. What you type is kept in this browser until it is back.", { seconds: 0 }));
+    awayTimer = setTimeout(say, 1500); // a short break needs no words
+  }
+
+  function back() {
+    clearTimeout(awayTimer);
+    stopAway?.();
+    stopAway = null;
+    document.body.classList.remove("ps-offline");
   }
 
   /* ---- the desk: one character, what is typed and what is saved ---- */
@@ -225,6 +259,8 @@
     Object.assign(desk, { id: record.id, version: record.version, saved: { ...record.values }, typed: { ...record.values } });
   }
 
+  let stopGivenBack = null;
+
   function giveDraftBack(record) {
     const draft = readDraft(record.id);
     if (!draft) return;
@@ -233,7 +269,7 @@
     desk.version = draft.version; // what was typed was typed over that version: a newer row is a conflict
     keepDraft();
     const when = new Date(draft.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    notice(`We put back what you typed at ${when} and had not saved yet.`, { action: "Discard it", onAction: () => loadTheirs(), seconds: 10 });
+    stopGivenBack = notice(`We put back what you typed at ${when} and had not saved yet.`, { action: "Discard it", onAction: () => loadTheirs(), seconds: 10 });
     announce("dirty");
   }
 
@@ -261,6 +297,7 @@
     if (answer.id !== desk.id) return dropDraft(answer.id);
     Object.assign(desk.saved, answer.changes);
     desk.version = answer.version;
+    stopGivenBack?.(); // there is nothing to discard any more
     keepDraft();
     announce("values", desk.typed);
     announce("saved", answer);
@@ -347,6 +384,15 @@
     applyTheme();
   }
 
+  /** Bring a field of the character before the person: its half of the page, its open section, the focus. */
+  function lead(field) {
+    setView("details");
+    const box = document.querySelector(`#f_${field}`);
+    const section = box?.closest("#basics, #appearance")?.querySelector(".label-wrap:not(.open)");
+    section?.click();
+    setTimeout(() => box?.querySelector("input, textarea")?.focus(), section ? 200 : 0);
+  }
+
   function setView(view) {
     document.body.dataset.view = view;
     announce("view", { view });
@@ -355,6 +401,7 @@
   function start() {
     applyTheme();
     setView("portraits");
+    new MutationObserver(hideTwice).observe(document.body, { childList: true, subtree: true });
     // Gradio sets the class from the system when it starts, after us
     new MutationObserver(() => wished() && (wished() === "dark") !== isDark() && applyTheme()).observe(document.body, { attributeFilter: ["class"] });
   }
@@ -377,7 +424,8 @@
   };
 
   window.studio = {
-    h, icon, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, walkWithArrows,
+    h, icon, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, stopAfter, walkWithArrows,
+    isAway, away, back, lead, isOwn: () => true,
     desk, changes, isDirty, edited, fill, savedAs, typeOver, flush, loadTheirs, open, same, put, putOn,
     toggleTheme, isDark, setView, badge: null,
   };

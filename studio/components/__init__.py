@@ -87,13 +87,17 @@ def save_badge(elem_id: str, *, delay_ms: int = 2000) -> gr.HTML:
 
 
 def character_picker(elem_id: str) -> gr.HTML:
-    """Value: {cards: [{id, name, thumb_url, updated_at, mine}]}. Fires `find` {search}."""
+    """Value: {cards: [{id, name, thumb_url, updated_at, mine}], search}. Fires `find` {search}."""
     return _part("character_picker", elem_id=elem_id)
 
 
-def tag_chips(elem_id: str, *, label: str, most: int, longest: int) -> gr.HTML:
-    """Value: a list of short words. Fires `input` on a person's edits only."""
-    return _part("tag_chips", value=[], elem_id=elem_id, label_=label, most_=most, longest_=longest)
+def tag_chips(elem_id: str, *, label: str, most: int, longest: int, used: int) -> gr.HTML:
+    """Value: a list of short words, of which the prompt takes the first `used`. Fires `input` on a person's
+    edits only.
+    """
+    return _part(
+        "tag_chips", value=[], elem_id=elem_id, label_=label, most_=most, longest_=longest, used_=used
+    )
 
 
 def style_chips(styles: Sequence[Mapping[str, object]], *, most: int) -> gr.HTML:
@@ -101,18 +105,34 @@ def style_chips(styles: Sequence[Mapping[str, object]], *, most: int) -> gr.HTML
     return _part("style_chips", styles_=list(styles), most_=most)
 
 
-def field_note(field: str, *, hint: str = "", least: int = 0, most: int = 0, is_own: bool = False) -> gr.HTML:
+def field_note(
+    field: str,
+    *,
+    hint: str = "",
+    least: int = 0,
+    most: int = 0,
+    is_own: bool = False,
+    closed: Sequence[str] = (),
+) -> gr.HTML:
     """Under a field: a hint, what is wrong, and a counter in characters.
 
-    `is_own`: the field is no part of the character, so the note listens to it directly.
+    `is_own`: the field is no part of the character, so the note listens to it directly. `closed`: choices that
+    only a character that has them already may keep.
     """
     return _part(
-        "field_note", elem_classes="note", field_=field, hint_=hint, least_=least, most_=most, own_=is_own
+        "field_note",
+        elem_classes="note",
+        field_=field,
+        hint_=hint,
+        least_=least,
+        most_=most,
+        own_=is_own,
+        closed_=list(closed),
     )
 
 
 def model_picker(elem_id: str, *, is_wide: bool = False) -> gr.HTML:
-    """Value: {choices: [{id, name, provider, price, i2i, seed, available, why_not}], chosen}.
+    """Value: {choices: [{id, name, provider, price, i2i, seed, available, why_not, short}], chosen}.
 
     Every picker of a page shows the same choice; an empty `chosen` leaves it to the routing rules.
     """

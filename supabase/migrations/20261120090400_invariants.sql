@@ -381,9 +381,11 @@ exception when others then
 end $$;
 create trigger tell after insert or delete on public.jobs for each row execute function studio.tell();
 create trigger tell_changed after update on public.jobs for each row
-  when ((new.status, new.stage, new.progress, new.queue_position, new.error_code, new.cancel_requested, new.character_id)
+  when ((new.status, new.stage, new.progress, new.queue_position, new.error_code, new.cancel_requested, new.character_id,
+         new.metadata)
         is distinct from
-        (old.status, old.stage, old.progress, old.queue_position, old.error_code, old.cancel_requested, old.character_id))
+        (old.status, old.stage, old.progress, old.queue_position, old.error_code, old.cancel_requested, old.character_id,
+         old.metadata))
   execute function studio.tell();  -- heartbeats say nothing to a page
 create trigger tell after insert or update or delete on public.character_portraits
   for each row execute function studio.tell();

@@ -1,6 +1,7 @@
 /* One WebSocket a page. Its messages say only what changed; the rows are asked for. */
 const { desk, on } = window.studio;
 const CALM = 120; // ms: a burst of messages becomes one question now and one at the end
+const SIGNED_OUT = 4401; // the studio is there, and asks who is there: the next click leads to the sign-in
 let socket = null;
 let pause = 500;
 let leaving = false;
@@ -36,14 +37,14 @@ function connect() {
   socket = new WebSocket(location.origin.replace(/^http/, "ws") + props.url_);
   socket.onopen = () => {
     pause = 500;
-    document.body.classList.remove("ps-offline");
+    window.studio.back();
     if (!first) resync();
     first = false;
   };
   socket.onmessage = (event) => receive(JSON.parse(event.data));
-  socket.onclose = () => {
+  socket.onclose = (event) => {
     if (leaving) return;
-    document.body.classList.add("ps-offline");
+    if (event.code !== SIGNED_OUT) window.studio.away();
     setTimeout(connect, pause);
     pause = Math.min(pause * 2, 15000);
   };

@@ -6,6 +6,8 @@ const panel = element.querySelector(".cp-panel");
 const search = panel.querySelector("input");
 const list = panel.querySelector(".cp-list");
 let timer = null;
+let face = { id: null, url: null }; // the primary portrait as the grid shows it, fresher than the card
+let wanted = null; // Enter was pressed on these words, and their answer is on its way
 
 function avatar(url) {
   const safe = url && studio.safeUrl(url);
@@ -39,7 +41,7 @@ function renderButton() {
   const typed = (studio.desk.typed.name ?? "").trim();
   const name = studio.desk.id === null ? "Choose a character" : typed || "Untitled";
   button.setAttribute("aria-label", studio.desk.id === null ? name : `Character: ${name}`);
-  button.replaceChildren(avatar(props.value?.face ?? card?.thumb_url), h("span", { class: "cp-name" }, name), icon("down"));
+  button.replaceChildren(avatar((face.id === studio.desk.id && face.url) || card?.thumb_url), h("span", { class: "cp-name" }, name), icon("down"));
   document.title = studio.desk.id === null ? "Portrait Studio" : `${name} \u00b7 Portrait Studio`;
 }
 
@@ -58,13 +60,33 @@ const menu = studio.popover(button, panel, {
 });
 panel.querySelector(".cp-new").replaceChildren(icon("add"), "New character");
 panel.querySelector(".cp-new").addEventListener("click", create);
+
+function takeFirst() {
+  wanted = null;
+  list.querySelector(".cp-entry")?.click();
+}
+
+search.addEventListener("keydown", (event) => {
+  const words = search.value.trim();
+  if (event.key !== "Enter" || event.isComposing || !words) return;
+  event.preventDefault();
+  clearTimeout(timer);
+  if (props.value?.search === words) return takeFirst();
+  wanted = words;
+  trigger("find", { search: words });
+});
 search.addEventListener("input", () => {
+  wanted = null;
   clearTimeout(timer);
   timer = setTimeout(() => trigger("find", { search: search.value.trim() }), 200);
 });
 studio.walkWithArrows(panel, "input, .cp-entry, .cp-new");
 studio.on("values", renderButton);
 studio.on("shown", () => (renderButton(), renderList()));
-studio.on("face", ({ url }) => ((props.value = { ...(props.value ?? {}), face: url }), renderButton()));
-watch("value", () => (renderList(), renderButton()));
+studio.on("face", (next) => ((face = next), renderButton()));
+watch("value", () => {
+  renderList();
+  renderButton();
+  if (wanted !== null && props.value?.search === wanted) takeFirst();
+});
 renderButton();

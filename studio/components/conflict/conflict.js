@@ -27,7 +27,7 @@ function show(answer) {
   last = document.activeElement;
   const keep = h("button", { type: "button", class: "ps-button ps-primary", onclick: () => keepMine(answer) }, "Keep mine");
   card.replaceChildren(
-    h("header", {}, icon("alert"), h("h2", { id: "cf-title" }, "Someone else changed this character")),
+    h("header", {}, icon("alert"), h("h2", { id: "cf-title" }, "Which version stays?")),
     h("p", { class: "cf-say" }, answer.sentence),
     h("div", { class: "cf-rows" }, ...Object.entries(answer.mine).map((pair) => row(pair, answer.theirs))),
     h("footer", {},

@@ -6,7 +6,9 @@ const least = props.least_;
 const most = props.most_;
 let refused = "";
 
-const lengthOf = (value) => (typeof value === "string" ? [...value.trim()].length : 0); // lists have no length to judge here
+const lengthOf = (value) => (typeof value === "string" ? [...value].length : 0); // lists have no length to judge here
+/** Spaces around a text count only where it is too long with them: so the refusal counts too. */
+const counted = (value) => (most && lengthOf(value) > most ? lengthOf(value) : lengthOf(value?.trim?.()));
 const control = () => document.querySelector(`#f_${props.field_} :is(input, textarea)`);
 
 function judge(length) {
@@ -17,12 +19,22 @@ function judge(length) {
 }
 
 function show(value) {
-  const length = lengthOf(value);
+  const length = counted(value);
   const wrong = Boolean(refused) || Boolean(most && length > most);
   text.textContent = judge(length);
   count.textContent = most ? `${length} / ${most}` : "";
   element.querySelector(".fn").dataset.wrong = wrong;
   control()?.setAttribute("aria-invalid", wrong);
+  props.closed_.forEach(close);
+}
+
+/** A choice this studio does not offer can be left, not taken. */
+function close(choice) {
+  const input = document.querySelector(`#f_${props.field_} input[value="${CSS.escape(choice)}"]`);
+  if (!input) return;
+  const { saved, typed } = studio.desk;
+  input.disabled = saved[props.field_] !== choice && typed[props.field_] !== choice;
+  input.closest("label").title = input.disabled ? props.hint_ : "";
 }
 
 const current = () => (props.own_ ? control()?.value : studio.desk.typed[props.field_]);

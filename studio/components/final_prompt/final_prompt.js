@@ -5,6 +5,8 @@ const toggle = element.querySelector(".fp-toggle");
 const panel = element.querySelector(".fp-panel");
 const price = element.querySelector(".fp-price");
 const REST = 350; // ms after the last keystroke
+const SHORTEST = 50; // characters of a description (SPEC "characters")
+const AWAY = "The studio is away; nothing was asked for.";
 let timer = null;
 let busy = false;
 
@@ -49,14 +51,32 @@ function ask() {
   timer = setTimeout(() => studio.desk.id !== null && trigger("ask", { id: studio.desk.id }), REST);
 }
 
+/** The first field a picture cannot do without, and what to say about it. */
+function missing() {
+  const { name, description } = studio.desk.typed;
+  if (!(name ?? "").trim()) return ["name", "Give the character a name first."];
+  if ([...(description ?? "").trim()].length < SHORTEST) return ["description", `Describe the character first, in at least ${SHORTEST} characters.`];
+  return null;
+}
+
+/** What stands in the way before anything is sent; true where it was said. */
+function refuses() {
+  const first = missing();
+  if (first) (studio.lead(first[0]), studio.notice(first[1]));
+  else if (studio.isAway()) studio.notice(AWAY);
+  else return false;
+  return true;
+}
+
 /** One click: everything typed is saved first, then asked for once, with keys that can never buy twice. */
 async function generate() {
-  if (busy || studio.desk.id === null) return;
+  if (busy || studio.desk.id === null || refuses()) return;
   busy = true;
   document.body.classList.add("ps-asking");
   const keys = Array.from({ length: count() }, () => studio.uuid());
   try {
-    if (studio.isDirty() && !(await studio.flush())) return void studio.notice("Not generated: your edits could not be saved first. Mend them above, then try again.");
+    if (studio.isDirty() && !(await studio.flush())) return void studio.notice(studio.badge.isRefused() ? "Nothing was asked for. Mend the marked field, then try again." : AWAY);
+    studio.announce("asked");
     trigger("generate", { id: studio.desk.id, keys });
   } finally {
     // the answer clears it sooner; without an answer the button must come back

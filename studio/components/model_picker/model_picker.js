@@ -23,8 +23,8 @@ function badges(choice) {
 
 function option(choice) {
   const on = choice.id === chosen().id;
-  const words = h("span", { class: "mp-words" }, h("b", {}, choice.name), h("small", {}, choice.available ? choice.provider : choice.why_not));
-  return h("button", { type: "button", class: "mp-option", role: "option", "aria-selected": String(on), disabled: !choice.available, onclick: () => pick(choice.id) }, on ? icon("check") : h("i", { class: "mp-gap" }), words, badges(choice));
+  const words = h("span", { class: "mp-words" }, h("b", {}, choice.name), h("small", {}, choice.available ? choice.provider : `${choice.provider} \u00b7 ${choice.short}`));
+  return h("button", { type: "button", class: "mp-option", role: "option", "aria-selected": String(on), title: choice.why_not || null, disabled: !choice.available, onclick: () => pick(choice.id) }, on ? icon("check") : h("i", { class: "mp-gap" }), words, badges(choice));
 }
 
 function render() {

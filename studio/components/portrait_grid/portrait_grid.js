@@ -13,6 +13,7 @@ let shown = { character_id: null, at: 0, tiles: [] };
 let current = null; // the portrait in the lightbox
 let stale = false;
 let dragged = null;
+let looksUp = false; // new pictures were asked for here: they appear at the top
 
 const tiles = () => shown.tiles.filter((tile) => !gone.has(tile.id));
 const portraits = () => tiles().filter((tile) => tile.kind === "portrait");
@@ -20,7 +21,10 @@ const byId = (id) => shown.tiles.find((tile) => tile.id === id);
 const seconds = (left) => (left < 60 ? `${Math.max(1, Math.round(left))} s` : `${Math.round(left / 60)} min`);
 
 // one key for every press: a request that pays is never taken twice
-const act = (action, id, more = {}) => trigger("act", { action, id, character: shown.character_id, key: studio.uuid(), ...more });
+function act(action, id, more = {}) {
+  if (action === "again" || action === "retry") looksUp = true;
+  trigger("act", { action, id, character: shown.character_id, key: studio.uuid(), ...more });
+}
 
 /* ---- what a person can do with a portrait ---- */
 
@@ -34,11 +38,13 @@ function download(tile) {
 }
 
 function remove(tile) {
-  const next = neighbour(tile.id, 1);
+  const next = neighbour(tile.id, portraits().at(-1)?.id === tile.id ? -1 : 1);
+  const inBox = current === tile.id;
   gone.add(tile.id);
   act("delete", tile.id);
-  if (current === tile.id) next && next.id !== tile.id ? show(next.id) : close();
+  if (inBox) next && next.id !== tile.id ? show(next.id) : close();
   render();
+  if (!inBox) list.querySelector(`[data-id="${CSS.escape(next.id)}"] .pg-open, .pg-add button`)?.focus();
   const undo = () => {
     gone.delete(tile.id);
     render();
@@ -67,7 +73,7 @@ function place(id, target, after) {
 
 const ACTIONS = {
   primary: { label: "Set as primary", icon: "star", unless: (tile) => tile.primary, run: (tile) => act("primary", tile.id) },
-  again: { label: "Regenerate with this prompt", icon: "redo", run: (tile) => act("again", tile.id) },
+  again: { label: "Regenerate with this prompt", short: "Regenerate", icon: "redo", run: (tile) => act("again", tile.id) },
   copy: { label: "Copy prompt", icon: "copy", unless: (tile) => !tile.prompt, run: (tile) => studio.copyText(tile.prompt) },
   download: { label: "Download", icon: "download", run: download },
   earlier: { label: "Move earlier", icon: "earlier", unless: (tile) => portraits()[0]?.id === tile.id, run: (tile) => move(tile.id, -1) },
@@ -170,10 +176,25 @@ function unknownTile(tile) {
     h("div", { class: "pg-say" }, h("b", {}, icon("help"), tile.stage_words || "Outcome unknown"), h("small", {}, tile.error_words || "The request was sent, and no answer came. It may have been paid, so it is not sent again by itself. QA sees it too.")));
 }
 
+/** Where there is no pointer to hover with, pressing the shortened sentence shows it whole. */
+function tellWhole(event) {
+  const words = event.currentTarget;
+  if (words.scrollHeight > words.clientHeight) studio.notice(words.textContent, { seconds: 12 });
+}
+
+/** As many lines as the tile has room for; the last one ends in an ellipsis. */
+function fitWords() {
+  for (const say of list.querySelectorAll(".pg-job .pg-say")) {
+    const words = say.querySelector("small");
+    const room = say.getBoundingClientRect().bottom - words.getBoundingClientRect().top;
+    words.style.webkitLineClamp = Math.max(1, Math.floor(room / parseFloat(getComputedStyle(words).lineHeight)));
+  }
+}
+
 function failedTile(tile) {
   const title = tile.status === "cancelled" ? "Cancelled" : "Not made";
   return h("li", { class: `pg-tile pg-job pg-failed${tile.status === "cancelled" ? " pg-calm" : ""}`, "data-id": tile.id, "data-testid": "tile-failed" },
-    h("div", { class: "pg-say" }, h("b", {}, icon(tile.status === "cancelled" ? "close" : "alert"), title), h("small", { title: tile.error_code || null }, tile.error_words || "")),
+    h("div", { class: "pg-say" }, h("b", {}, icon(tile.status === "cancelled" ? "close" : "alert"), title), h("small", { title: tile.error_words || null, onclick: tellWhole }, tile.error_words || "")),
     h("div", { class: "pg-foot pg-two" }, tile.can_retry && jobButton(tile, "retry", "Try again", "ps-primary"), jobButton(tile, "dismiss", "Dismiss")));
 }
 
@@ -241,6 +262,7 @@ function render() {
   const old = [...list.children];
   if (old.length !== nodes.length || old.some((node, at) => node !== nodes[at] && !(at === old.length - 1 && node.classList.contains("pg-add")))) swap(nodes);
   renderEmpty();
+  fitWords();
   if (current !== null) byId(current) ? fillBox() : close();
 }
 
@@ -301,7 +323,7 @@ function boxStage(tile) {
 
 function boxSide(tile) {
   const all = portraits();
-  const button = ([name, action]) => h("button", { type: "button", class: `ps-button ps-small${action.danger ? " ps-danger" : ""}`, "data-action": name, onclick: () => action.run(byId(tile.id)) }, icon(action.icon), action.label);
+  const button = ([name, action]) => h("button", { type: "button", class: `ps-button ps-small${action.danger ? " ps-danger" : ""}`, "data-action": name, onclick: () => action.run(byId(tile.id)) }, icon(action.icon), action.short ?? action.label);
   const actions = possible(tile).filter(([name]) => name !== "earlier" && name !== "later");
   return h("aside", { class: "lb-side" },
     h("header", {}, h("h2", {}, tile.title), h("span", { "data-testid": "lightbox-pos" }, `${all.findIndex((one) => one.id === tile.id) + 1} / ${all.length}`)),
@@ -352,11 +374,9 @@ function walk(event) {
 function walkMenu(event, menu) {
   if (event.key === "Escape") return (event.stopPropagation(), closeMenu(true));
   if (event.key === "Tab") return closeMenu(true);
-  const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-  if (!by) return;
-  event.preventDefault();
   const items = [...menu.children];
-  items[(items.indexOf(document.activeElement) + by + items.length) % items.length].focus();
+  const next = studio.stopAfter(event.key, items.indexOf(document.activeElement), items.length);
+  if (next !== null) (event.preventDefault(), items[next].focus());
 }
 
 list.addEventListener("keydown", walk);
@@ -395,14 +415,21 @@ function receive() {
   if (!another && next.at < shown.at) return;
   if (another) (drawn.clear(), gone.clear(), close());
   stale = stale && !another && !next.fresh;
+  const hasNew = next.tiles.some((tile) => tile.kind === "job" && !byId(tile.id));
   shown = next;
   for (const id of [...gone]) if (!next.tiles.some((tile) => tile.id === id)) gone.delete(id);
   render();
-  studio.announce("face", { url: portraits().find((tile) => tile.primary)?.url ?? null });
+  if (looksUp && hasNew) {
+    looksUp = false;
+    list.closest("#stage-scroll").scrollTop = 0;
+  }
+  studio.announce("face", { id: shown.character_id, url: portraits().find((tile) => tile.primary)?.url ?? null });
   document.querySelectorAll("[data-portrait-count]").forEach((node) => (node.textContent = portraits().length || ""));
 }
 
 studio.on("values", () => empty.hidden || renderEmpty());
 studio.on("shown", renderEmpty);
+studio.on("asked", () => (looksUp = true));
+new ResizeObserver(fitWords).observe(list);
 watch("value", receive);
 receive();

@@ -2,6 +2,7 @@
    Fires 'save' with {id, version, changes}; Python answers through the value. */
 const studio = window.studio;
 const face = element.querySelector(".sb");
+const button = element.querySelector(".sb-face");
 const word = element.querySelector(".sb-word");
 const WORDS = { saved: "Saved", saving: "Saving\u2026", unsaved: "Unsaved", failed: "Could not save" };
 const PATIENCE = 8000; // ms without an answer: the server is away; typed words are kept in this browser
@@ -12,13 +13,22 @@ let sent = null; // the question that is on its way
 const asked = new Map(); // number → question: an answer may come after we gave up waiting
 let waiting = []; // those who wait for a flush
 let pause = 4000;
+let failure = null; // the last answer that was no
 
 function show(next, sentence = "") {
   state = next;
   face.dataset.state = next;
   word.textContent = WORDS[next];
   face.title = sentence;
+  button.disabled = next !== "failed";
   document.body.dataset.save = next;
+}
+
+/** A press on the red badge: show both versions again, lead to the refused field, or try once more. */
+function again() {
+  if (failure?.state === "conflict") studio.announce("conflict", { ...failure, mine: studio.changes() });
+  else if (failure?.state === "refused" && failure.field) studio.lead(failure.field);
+  else go();
 }
 
 function settle(good) {
@@ -50,6 +60,7 @@ function answered(answer) {
   if (answer.state !== "failed") asked.delete(answer.number);
   if (answer.state === "saved") return good({ ...answer, changes: question.changes });
   if (answer.state === "conflict" && isOurs(answer, question)) return good({ ...answer, id: question.id, changes: question.changes });
+  failure = answer;
   show("failed", answer.sentence);
   settle(false);
   if (answer.state === "conflict") return studio.announce("conflict", { ...answer, mine: question.changes });
@@ -86,6 +97,7 @@ function good(answer) {
 
 studio.badge = {
   isSaving: () => sent !== null,
+  isRefused: () => state === "failed" && failure?.state === "refused",
   /** Save what is unsaved now; answers whether everything is safe. */
   flush: () => new Promise((resolve) => {
     waiting.push(resolve);
@@ -93,6 +105,7 @@ studio.badge = {
   }),
   retry: () => studio.isDirty() && state === "failed" && go(),
 };
+button.addEventListener("click", again);
 studio.on("dirty", () => {
   if (!sent) show("unsaved");
   clearTimeout(timer);

@@ -5,12 +5,16 @@ const list = (field) => studio.desk.typed[field] ?? [];
 const holds = (field, words) => words.every((word) => list(field).some((tag) => tag.toLowerCase() === word.toLowerCase()));
 const isWorn = (style) => Object.entries(style.tags).every(([field, words]) => holds(field, words));
 
+const ready = new Set(props.styles_.flatMap((style) => Object.values(style.tags).flat()).map((word) => word.toLowerCase()));
+studio.isOwn = (tag) => !ready.has(tag.toLowerCase());
+
 function press(style) {
   const worn = isWorn(style);
   const next = {};
   for (const [field, words] of Object.entries(style.tags)) {
     const bare = list(field).filter((tag) => !words.some((word) => word.toLowerCase() === tag.toLowerCase()));
-    next[field] = (worn ? bare : [...bare, ...words]).slice(0, props.most_);
+    const all = worn ? bare : [...bare, ...words];
+    next[field] = [...all.filter(studio.isOwn), ...all.filter((tag) => !studio.isOwn(tag))].slice(0, props.most_); // the prompt takes the first ones
   }
   studio.put(next, () => trigger("wear", {}));
 }
