@@ -12,7 +12,6 @@ import streamlit as st
 
 from audit import words
 from audit.asking import asked, told
-from audit.look import say
 from audit.services import any_worker, person, services
 from core import generation, recovery
 from core.audit.jobs import JobState, Sent, Story
@@ -80,7 +79,7 @@ def where_to_look(story: Story) -> str:
     """Where a person finds out about a request without a receipt, in a sentence; nothing where there is none."""
     if (lost := _lost(story)) is None:
         return ""
-    return f"Look at {words.provider(lost.provider)} for {lost.model_key}, sent {words.sent_at(lost.submitted_at)}."
+    return f"Look at {words.provider(lost.provider)} for a request of {words.sent_at(lost.submitted_at)}."
 
 
 def _lost(story: Story) -> Sent | None:
@@ -153,14 +152,10 @@ def _ask_cancel(story: Story) -> None:
 
 def _ask_settle(story: Story) -> None:
     if lost := _lost(story):
-        rows = {
-            "Provider": words.provider(lost.provider),
-            "Model": lost.model_key,
-            "Sent": words.sent_at(lost.submitted_at),
-        }
-        found = "".join(f"<div><dt>{name}</dt><dd>{say(value)}</dd></div>" for name, value in rows.items())
-        st.write("Look for this request at the provider, in its list of requests or of charges.")
-        st.html(f'<dl class="au-facts">{found}</dl>')
+        st.write(
+            f"Look at **{words.provider(lost.provider)}**, in its list of requests or of charges, for one to "
+            f"`{lost.model_key}` that was sent **{words.sent_at(lost.submitted_at)}**."
+        )
     st.radio(
         "Was it billed?",
         list(_ANSWERS),
@@ -202,7 +197,7 @@ def _cancel(story: Story) -> str:
 
 def _settle(story: Story) -> str:
     """Raises BadRequest where a question was left open."""
-    answer, why = st.session_state.get(_BILLED), str(st.session_state.get(_WHY) or "").strip()
+    answer, why = str(st.session_state.get(_BILLED) or ""), str(st.session_state.get(_WHY) or "").strip()
     if answer not in _ANSWERS:
         raise BadRequest("Say whether it was billed.", field="billed")
     if not why:

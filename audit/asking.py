@@ -9,7 +9,7 @@ import streamlit as st
 
 from audit.services import read
 from core.db import Connection
-from core.errors import DatabaseUnavailable, QueryTimedOut, StudioError
+from core.errors import BadRequest, DatabaseUnavailable, QueryTimedOut, StudioError
 
 T = TypeVar("T")
 
@@ -36,5 +36,9 @@ def told(error: StudioError) -> None:
             f"**The database cannot be reached.** {error.sentence} Nothing on this page is known until it answers.",
             icon=":material/cloud_off:",
         )
+    elif isinstance(error, BadRequest):
+        st.warning(
+            error.sentence, icon=":material/edit:"
+        )  # something is missing on the form; a code helps nobody
     else:
         st.error(f"{error.sentence} ({error.reason})", icon=":material/error:")

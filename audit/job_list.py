@@ -34,16 +34,16 @@ _PILLS = {  # Streamlit's grid paints on a canvas, so these are colours and not 
     JobState.failed: "#dc3d57",
     JobState.cancelled: "#8a8a99",
 }
-_COLOURS = {"good": "green", "bad": "red", "warn": "yellow", "accent": "blue", "calm": "primary"}
+_COLOURS = {"good": "green", "bad": "red", "warn": "yellow", "accent": "blue", "calm": ""}
 _WIDTHS = {
     "Character": 130,
-    "Now": 188,
-    "Code": 162,
+    "Now": 190,
+    "Code": 152,
     "Model": 104,
 }  # pixels, of the columns whose text may be long
 _PADDING = 16  # pixels a cell keeps free at its sides
 _SLIM = frozenset("fijlrtI .,:;'’!|()[]")
-_BROAD = frozenset("mw@%…–")
+_BROAD = frozenset("mwMW@%…")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -102,14 +102,17 @@ def _counts(counted: Mapping[JobState, Counted], chosen: Chosen) -> None:
     bound = (
         f", counted to {jobs.MOST_COUNTED:,} a status" if any(one.more for one in counted.values()) else ""
     )
-    st.html(f'<p class="au-age">{say(f"Jobs {span}{bound}. As of {words.clock(datetime.now(UTC))}.")}</p>')
+    st.html(
+        f'<p class="au-age au-asof">{say(f"Jobs {span}{bound}. As of {words.clock(datetime.now(UTC))}.")}</p>'
+    )
 
 
 def _count(state: JobState, number: Counted, *, alone: bool) -> None:
     """How many stand in one state, and the way to see them, or all again where they are seen `alone`."""
+    said = f"**{words.count(number)}**"
     colour = _COLOURS[words.TONES[state]] if number.number else "gray"
     st.button(
-        f":{colour}[**{words.count(number)}**] {words.STATES[state]}",
+        f"{f':{colour}[{said}]' if colour else said} {words.STATES[state]}",
         key=f"count_{state}",
         type="primary" if alone else "secondary",
         on_click=show_or_lift,
@@ -163,7 +166,7 @@ def _table(rows: Sequence[JobRow]) -> None:
             "Code": st.column_config.TextColumn(width=_WIDTHS["Code"]),
             "Model": st.column_config.TextColumn(width=_WIDTHS["Model"]),
             "Took": st.column_config.TextColumn(width=60, alignment="right"),
-            "Cost": st.column_config.TextColumn(width=78, alignment="right"),
+            "Cost": st.column_config.TextColumn(width=86, alignment="right"),
             "Job": st.column_config.TextColumn(width=82),
         },
     )
@@ -181,8 +184,10 @@ def _fit(text: str, width: int) -> str:
 def _pixels(letter: str) -> float:
     """About how wide a letter of the grid's font is: the 13 pixels high Inter, measured in the browser."""
     if letter in _SLIM:
-        return 3.9
-    return 9.2 if letter.isupper() or letter in _BROAD else 7.2
+        return 4.4
+    if letter in _BROAD:
+        return 11.7
+    return 9.0 if letter.isupper() else 7.7
 
 
 def _opened(key: str, ids: Sequence[object]) -> None:
@@ -197,12 +202,17 @@ def _line(row: JobRow) -> dict[str, object]:
         "Asked": row.created_at.astimezone(words.zone()).replace(tzinfo=None),
         "Character": row.character or "–",
         "Now": _now(row),
-        "Code": row.error_code or "",
+        "Code": _code(row),
         "Model": row.model or "–",
         "Took": words.lasted(row.seconds) if row.seconds is not None else "",
         "Cost": _cost(row),
         "Job": words.short(row.id),
     }
+
+
+def _code(row: JobRow) -> str:
+    """The error's code, where the status does not say the same."""
+    return "" if (row.error_code or "").lower() == row.state else row.error_code or ""
 
 
 def _cost(row: JobRow) -> str:

@@ -28,7 +28,7 @@ TONES: Mapping[JobState, str] = {
     JobState.failed: "bad",
     JobState.cancelled: "calm",
 }
-STAGES: Mapping[str, str] = dict(STAGE_WORDS)
+STAGES: Mapping[str, str] = {str(stage): said for stage, said in STAGE_WORDS.items()}
 OUTCOMES: Mapping[str | None, str] = {
     None: "Open: its picture may still come",
     "not_accepted": "Not accepted: nothing is owed",

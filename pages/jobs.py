@@ -12,8 +12,13 @@ models = asked(jobs.models)
 if models is None:
     st.stop()
 chosen = filters.draw(models, changed=job_story.close)
+# Each has its own place, and the other's is emptied: else what is leaving stands among what comes, on a slow line.
 if named := job_story.chosen():
-    job_story.draw(named, live=chosen.live)
+    with st.container():
+        job_story.draw(named, live=chosen.live)
+    st.empty()
 else:
-    st.title("Jobs", anchor=False)
-    job_list.draw(chosen)
+    st.empty()
+    with st.container():
+        st.title("Jobs", anchor=False)
+        job_list.draw(chosen)

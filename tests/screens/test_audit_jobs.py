@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +13,8 @@ import sys
 import tomllib
 import urllib.error
 import urllib.request
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -19,12 +23,14 @@ from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
 from audit import look
-from audit.job_list import as_csv
+from audit.job_list import _fit, _pixels, as_csv
 from audit.services import standing_in
 from core import generation
+from core.audit import jobs
 from core.audit.jobs import JobFilter
 from core.auth import LOCAL_PERSON
 from core.db.embedded import EmbeddedPostgres
+from core.values import Role
 from tests.builders import a_character, a_finished_portrait, a_waiting_job, one, rows, work
 from tests.screens.browser import visit
 
@@ -107,7 +113,7 @@ def test_filters_that_find_nothing_say_so_and_can_be_lifted(audit, failed):
 
 
 def test_the_address_sets_the_filters(audit, failed, unknown):
-    page = audit(status="Failed", provider="fal", period="7 days")
+    page = audit(status="Failed", provider="Fal", period="7 days")
 
     assert page.session_state["status"] == ["Failed"]
     assert page.selectbox(key="provider").value == "fal"
@@ -197,6 +203,123 @@ def test_cancelling_a_waiting_job_pays_nothing(audit, services):
 
     assert one(services.db, "SELECT status FROM public.jobs") == "cancelled"
     assert "do_cancel" not in [button.key for button in page.button]
+
+
+@pytest.mark.parametrize(
+    ("answer", "cost"),
+    [
+        ("Yes, it was billed", "estimated"),
+        ("No, it was not billed", "0"),
+        ("It could not be found out", None),
+    ],
+)
+def test_a_person_settles_an_unknown_outcome_with_an_answer_and_a_reason(
+    audit, unknown, services, answer, cost
+):
+    page = audit(job=str(unknown))
+    assert "Look at Fal for a request of" in text_of(page)
+
+    page.button(key="do_settle").click().run()
+    page.radio(key="settle_billed").set_value(answer)
+    page.text_area(key="settle_why").set_value("Looked through the list of charges.")
+    page.button(key="dialog_yes").click().run()
+
+    assert page.toast[0].value == "The outcome is settled. The job can be tried again."
+    assert one(services.db, "SELECT error_code FROM public.jobs") == "GIVEN_UP"
+    written = "SELECT amount_usd FROM studio.cost_entries WHERE kind = %s"
+    expected = one(services.db, written, ("estimated",)) if cost == "estimated" else cost and Decimal(cost)
+    assert one(services.db, written, ("computed",)) == expected
+    told = one(services.db, "SELECT why FROM studio.audit_events WHERE action = 'unknown_settled'")
+    assert told == "Looked through the list of charges."
+    assert {"do_settle", "do_retry"} & {button.key for button in page.button} == {"do_retry"}
+    assert "written by a person" in text_of(page)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why", "said"),
+    [
+        (None, "Looked.", "Say whether it was billed."),
+        ("No, it was not billed", "  ", "Say in a few words what you found"),
+    ],
+)
+def test_an_unknown_outcome_is_not_settled_with_a_question_left_open(
+    audit, unknown, services, answer, why, said
+):
+    page = audit(job=str(unknown))
+    page.button(key="do_settle").click().run()
+    page.radio(key="settle_billed").set_value(answer)
+    page.text_area(key="settle_why").set_value(why)
+
+    page.button(key="dialog_yes").click().run()
+
+    assert said in text_of(page)
+    assert one(services.db, "SELECT stage FROM public.jobs") == "outcome_unknown"
+
+
+def test_an_editor_is_not_offered_to_settle_an_unknown_outcome(audit, unknown, monkeypatch):
+    editor = replace(LOCAL_PERSON, roles=frozenset({Role.editor}))
+    monkeypatch.setattr("audit.actions.person", lambda: editor)  # who signed in; there is no sign-in here yet
+
+    page = audit(job=str(unknown))
+
+    assert "It is not sent again" in text_of(page)
+    assert "do_settle" not in [button.key for button in page.button]
+
+
+def test_a_changed_filter_leaves_the_story_for_the_list(audit, failed, unknown):
+    page = audit(job=str(failed))
+
+    page.pills(key="status").set_value(["Outcome unknown"]).run()
+
+    assert "job" not in page.query_params
+    assert list(page.dataframe[0].value["Job"]) == [str(unknown)[:8]]
+
+
+def test_a_count_is_the_way_to_its_jobs_and_back_to_all(audit, failed, unknown):
+    page = audit(period="7 days")
+
+    page.button(key="count_failed").click().run()
+    assert list(page.dataframe[0].value["Job"]) == [str(failed)[:8]]
+    assert page.selectbox(key="period").value == "7 days"
+    page.button(key="count_failed").click().run()
+
+    assert len(page.dataframe[0].value) == 2
+
+
+@pytest.mark.parametrize("typed", ["REFUSED", "refused", "content refu"])
+def test_a_part_of_an_error_code_finds_its_jobs_in_any_case(audit, failed, unknown, typed):
+    page = audit(q=typed)
+
+    assert list(page.dataframe[0].value["Job"]) == [str(failed)[:8]]
+
+
+def test_a_failed_job_says_its_reason_and_its_code_once(audit, failed, services):
+    page = audit(job=str(failed))
+
+    said = text_of(page)
+    reason = one(services.db, "SELECT error_message FROM public.jobs")
+    assert said.count("CONTENT_REFUSED") == 1
+    assert html.unescape(said).count(reason[1:]) == 1
+    assert page.error[0].value == reason[:1].upper() + reason[1:]
+
+
+def test_only_a_count_that_hit_its_bound_names_it(audit, failed, unknown, monkeypatch):
+    assert "counted to" not in text_of(audit())
+    monkeypatch.setattr(jobs.counts, "__kwdefaults__", {"most": 0})  # the real bound, only smaller
+
+    assert "counted to 10,000 a status" in text_of(audit())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Juniper", "WWWWWWWWWWWWWWWWWWWW", "illicit little lilies, all of them in full bloom", "ÄÖÜ" * 20],
+)
+def test_a_long_text_ends_in_an_ellipsis_within_its_column(text):
+    shown = _fit(text, 130)
+
+    assert sum(map(_pixels, shown)) <= 130 - 16
+    assert shown == text or (shown.endswith("…") and text.startswith(shown[:-1]))
+    assert (shown == text) == (sum(map(_pixels, text)) <= 130 - 16)
 
 
 def test_an_unknown_outcome_offers_neither_a_second_payment_nor_a_cancel(audit, unknown):
@@ -353,12 +476,62 @@ def test_a_click_on_a_row_opens_its_story_and_the_way_back_keeps_the_filters(
     assert desk.watch.outside == []
 
 
+def test_an_unknown_outcome_is_settled_in_one_go_and_a_filter_leads_back(
+    browser, dashboard, services, unknown
+):
+    with visit(browser, f"{dashboard}/?job={unknown}&live=false", color_scheme="dark") as desk:
+        page = desk.page
+        page.get_by_role("button", name="Settle").click(timeout=30_000)
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_text("Fal", exact=True)).to_be_visible()
+        dialog.get_by_text("No, it was not billed").click()
+        dialog.get_by_label("What did you find?").fill("No request at that time.")
+        dialog.get_by_role("button", name="Settle").click()
+        expect(page.get_by_text("The outcome is settled.")).to_be_visible()
+        page.locator(".st-key-status").get_by_role("button", name="Failed").click()
+        expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+        chosen = page.locator(".st-key-status button[aria-pressed=true]")
+        colours = chosen.evaluate(
+            "pill => [getComputedStyle(pill.querySelector('p')).color, getComputedStyle(pill).backgroundColor]"
+        )
+        page.locator(".st-key-count_failed button").press("Enter")
+        expect(chosen).to_have_count(0)
+
+    assert one(services.db, "SELECT error_code FROM public.jobs") == "GIVEN_UP"
+    assert contrast(colours[0], over(colours[1], look.tokens()["--ps-page"][1])) >= 4.5
+    assert desk.watch.complaints == []
+
+
+def over(colour, ground):
+    """A colour as it looks on a ground that shines through it."""
+    *upper, share = [float(part) for part in re.findall(r"[\d.]+", colour)]
+    lower = [int(ground[at : at + 2], 16) for at in (1, 3, 5)]
+    mixed = [top * share + below * (1 - share) for top, below in zip(upper, lower, strict=True)]
+    return "rgb({}, {}, {})".format(*mixed)
+
+
+def contrast(one_colour, other):
+    """As WCAG 2 reckons it."""
+
+    def light(colour):
+        parts = [float(part) / 255 for part in re.findall(r"[\d.]+", colour)]
+        red, green, blue = [
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        ]
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    darker, lighter = sorted((light(one_colour), light(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_the_counts_without_scrolling_sideways(browser, dashboard, failed, scheme):
     phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme}
 
     with visit(browser, dashboard, **phone) as desk:
-        expect(desk.page.locator(".au-counts").get_by_text("Outcome unknown")).to_be_visible(timeout=30_000)
+        expect(desk.page.locator(".st-key-counts").get_by_text("Outcome unknown")).to_be_visible(
+            timeout=30_000
+        )
         settled(desk.page)
 
         assert desk.page.evaluate("document.documentElement.scrollWidth") <= 390
