@@ -149,6 +149,42 @@ def _without_base(reference: str | None, base: str) -> str | None:
     return reference.removeprefix(base)
 
 
+class MetadataBody(_Body):
+    """`metadata` of the older call; the name stands under either key."""
+
+    destination: str = "character_portrait"
+    character_id: UUID | None = None
+    character_name: Annotated[str | None, Field(max_length=200)] = None
+    character_name_too: Annotated[str | None, Field(alias="characterName", max_length=200)] = None
+    content_type: Annotated[str | None, Field(alias="contentType", max_length=60)] = None
+
+
+class FalImageBody(_Body):
+    """`POST /functions/v1/fal-image`, the platform's older call: it brings its whole prompt."""
+
+    prompt: Annotated[str, Field(min_length=1, max_length=2000)]
+    model_id: Annotated[UUID | None, Field(alias="apiModelId")] = None
+    quality: Annotated[str | None, Field(max_length=40)] = None
+    metadata: MetadataBody = MetadataBody()
+
+    def as_request(self, idempotency_key: str | None) -> PortraitRequest:
+        """The request as the core knows it. Raises BadRequest."""
+        said = self.metadata
+        if said.destination != "character_portrait":
+            raise BadRequest(
+                "Only the destination character_portrait is made here.", field="metadata.destination"
+            )
+        name = said.character_name or said.character_name_too or ""
+        character_id = CharacterId(said.character_id) if said.character_id else None
+        return PortraitRequest(
+            character_id=character_id,
+            character=None if character_id else CharacterTraits(name=name.strip(), description=""),
+            prompt=self.prompt,
+            model_id=ModelId(self.model_id) if self.model_id else None,
+            idempotency_key=idempotency_key,
+        )
+
+
 def _traits(body: CharacterBody) -> CharacterTraits:
     return CharacterTraits(
         name=body.name.strip(),
@@ -217,14 +253,30 @@ def _functions() -> APIRouter:
     ) -> Response:
         """Ask for a portrait and wait for it, at most 120 s; `Prefer: respond-async` does not wait."""
         wanted = body.as_request(idempotency_key, base=_base(request))
-        with services.events.subscribe(person) as changes:
-            asked = await run_in_threadpool(generation.request, wanted, person, services)
-            if "respond-async" in prefer:
-                now = await run_in_threadpool(generation.outcome, asked.job_id, person, services)
-                ended_before = now.is_settled and not asked.created
-                return _answer(now, asked, request) if ended_before else _accepted(asked, now)
-            outcome = await _settled(asked, changes, person, services)
-        return _answer(outcome, asked, request) if outcome.is_settled else _accepted(asked, outcome)
+        waits = "respond-async" not in prefer
+        asked, outcome = await _ask(wanted, person, services, waits=waits)
+        if outcome.is_settled and (waits or not asked.created):
+            return _answer(outcome, asked, request)
+        return _accepted(asked, outcome)
+
+    @router.post("/fal-image")
+    async def fal_image(  # pyright: ignore[reportUnusedFunction]
+        body: FalImageBody,
+        request: Request,
+        services: Serving,
+        person: Asking,
+        idempotency_key: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        """The platform's older call: `completed` with the picture, or `queued` after 120 s."""
+        asked, outcome = await _ask(body.as_request(idempotency_key), person, services, waits=True)
+        if outcome.is_settled and outcome.job.status is not JobStatus.completed:
+            return _answer(outcome, asked, request)
+        done = outcome.job.status is JobStatus.completed
+        return JSONResponse({
+            "status": "completed" if done else "queued",
+            "resultUrl": _absolute(outcome.image_link, request) or None,
+            "jobId": str(asked.job_id),
+        })  # fmt: skip
 
     @router.get("/jobs/{job_id}")
     def job(job_id: UUID, request: Request, services: Serving, person: Asking) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
@@ -232,6 +284,17 @@ def _functions() -> APIRouter:
         return _described(generation.outcome(JobId(job_id), person, services), request)
 
     return router
+
+
+async def _ask(
+    wanted: PortraitRequest, person: Person, services: Services, *, waits: bool
+) -> tuple[Asked, Outcome]:
+    """Ask, and wait where that is wanted; heard before it is asked, so that no change is missed."""
+    with services.events.subscribe(person) as changes:
+        asked = await run_in_threadpool(generation.request, wanted, person, services)
+        if waits:
+            return asked, await _settled(asked, changes, person, services)
+    return asked, await run_in_threadpool(generation.outcome, asked.job_id, person, services)
 
 
 async def _settled(asked: Asked, changes: Subscription, person: Person, services: Services) -> Outcome:

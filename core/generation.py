@@ -250,6 +250,7 @@ def _again(old: Job, model_id: ModelId | None) -> PortraitRequest:
     return PortraitRequest(
         character_id=old.character_id,
         character=None if old.character_id else _unsaved_traits(said),
+        prompt=old.prompt if said.get("whole_prompt") else None,
         own_words=str(said.get("own_words") or ""),
         presets=_presets(said.get("presets")),
         reference=said.get("reference_image_url"),

@@ -89,7 +89,8 @@ def make(asked: PortraitRequest, person: Person, services: Services) -> Plan:
     if not person.holds(Role.editor):
         raise NotAllowed("Making pictures needs the editor role. Ask an admin for it.")
     subject = _subject(asked, person, services)
-    _refuse_unfinished(subject.traits)
+    if asked.prompt is None:
+        _refuse_unfinished(subject.traits)
     policy.check_texts(_texts(subject.traits, asked))
     rating, rating_warning = policy.effective_rating(
         asked.content_rating, subject.rating, allow_nsfw=services.settings.allow_nsfw
@@ -97,14 +98,7 @@ def make(asked: PortraitRequest, person: Person, services: Services) -> Plan:
     match = subject.reference is not None
     choice, price = _route(asked, person, services, match=match)
     can = choice.model.capabilities
-    prompt = prompts.build(
-        subject.traits,
-        asked.presets,
-        asked.own_words,
-        match=match,
-        negative=can.supports_negative,
-        catalog=services.catalog,
-    )
+    prompt = _prompt(asked, subject.traits, services, match=match, negative=can.supports_negative)
     seed, consistency, seed_warning = _seed(asked, subject, choice.model, match=match)
     extra = tuple(warning for warning in (rating_warning, seed_warning) if warning)
     return Plan(
@@ -127,6 +121,7 @@ def as_metadata(plan: Plan, asked: PortraitRequest) -> dict[str, object]:
     """What the job row carries: enough to send exactly this order again, from any worker."""
     return {
         "own_words": asked.own_words,
+        **({"whole_prompt": True} if asked.prompt is not None else {}),
         "presets": {name: value for name, value in vars_of(asked.presets).items() if value},
         "negative": plan.prompt.negative,
         "seed": str(plan.seed) if plan.seed is not None else None,
@@ -289,6 +284,17 @@ def _refuse_unfinished(traits: CharacterTraits) -> None:
         )
 
 
+def _prompt(
+    asked: PortraitRequest, traits: CharacterTraits, services: Services, *, match: bool, negative: bool
+) -> Prompt:
+    """The prompt a request brings whole, or one put together from the character."""
+    if asked.prompt is not None:
+        return Prompt(text=" ".join(asked.prompt.split()))
+    return prompts.build(
+        traits, asked.presets, asked.own_words, match=match, negative=negative, catalog=services.catalog
+    )
+
+
 def _texts(traits: CharacterTraits, asked: PortraitRequest) -> dict[str, str]:
     """Everything a person wrote that could reach a provider, by the API's field names."""
     texts = {
@@ -296,6 +302,7 @@ def _texts(traits: CharacterTraits, asked: PortraitRequest) -> dict[str, str]:
         "description": traits.description,
         "traits": traits.traits,
         "promptOverride": asked.own_words,
+        "prompt": asked.prompt or "",
     }
     texts |= {f"appearance_tags[{place}]": tag for place, tag in enumerate(traits.appearance_tags)}
     texts |= {f"clothing_tags[{place}]": tag for place, tag in enumerate(traits.clothing_tags)}

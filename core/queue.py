@@ -10,6 +10,7 @@ from core.values import JobId
 SCHEMA = "studio_queue"
 AUTOSAVE = "autosave"
 RESCUE = "rescue"
+MATCH = "match"  # put by triggers: a completion, a new character, a rename
 
 
 def portrait_entrypoint(provider: str) -> str:
@@ -30,6 +31,11 @@ def put_autosave(conn: Connection, job_id: JobId, *, delay: float = 0.0) -> None
 def put_rescue(conn: Connection, job_id: JobId) -> None:
     """Queue one question about the paid result of a job that ended; nothing where one is queued or running."""
     _put(conn, RESCUE, f"rescue:{job_id}", job_id, 0.0, 0)
+
+
+def put_match(conn: Connection, job_id: JobId) -> None:
+    """Queue a look for the character of a job that names none; nothing where one is queued or running."""
+    _put(conn, MATCH, f"match:{job_id}", job_id, 0.0, 0)
 
 
 def clear_held(conn: Connection) -> int:

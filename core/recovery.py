@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from core import log, queue, running
-from core.db import assets, costs, jobs, submissions
+from core.db import assets, costs, jobs, matches, submissions
 from core.errors import (
     BadImage,
     ProviderRejected,
@@ -37,6 +37,7 @@ class Action(StrEnum):
     unknown = "unknown"  # (d)
     person = "person"  # (e)
     save = "save"  # completed, and not in the library
+    match = "match"  # completed, and it names no character
     rescue = "rescue"  # failed or cancelled, and its paid result may still come
 
 
@@ -61,7 +62,12 @@ def recover(services: Services, *, dry_run: bool = False) -> list[Step]:
 
     Safe to run at any time and from several processes: each step checks again under the job's row lock.
     """
-    steps = [*_stuck_steps(services), *_unsaved_steps(services), *_rescue_steps(services)]
+    steps = [
+        *_stuck_steps(services),
+        *_unsaved_steps(services),
+        *_match_steps(services),
+        *_rescue_steps(services),
+    ]
     if dry_run:
         return steps
     for step in steps:
@@ -133,6 +139,13 @@ def _unsaved_steps(services: Services) -> list[Step]:
     return [Step(job_id=job_id, action=Action.save, why=why) for job_id in unsaved]
 
 
+def _match_steps(services: Services) -> list[Step]:
+    with services.db.as_service() as conn:
+        unmatched = matches.unmatched(conn)
+    why = "Its picture is there and a character bears its name; it is looked at which one it belongs to."
+    return [Step(job_id=job_id, action=Action.match, why=why) for job_id in unmatched]
+
+
 def _rescue_steps(services: Services) -> list[Step]:
     with services.db.as_service() as conn:
         still_open = submissions.open_of_ended_jobs(conn)
@@ -196,6 +209,11 @@ def _unknown(job_id: JobId, services: Services) -> None:
 def _save(job_id: JobId, services: Services) -> None:
     with services.db.as_service() as conn:
         queue.put_autosave(conn, job_id)
+
+
+def _put_match(job_id: JobId, services: Services) -> None:
+    with services.db.as_service() as conn:
+        queue.put_match(conn, job_id)
 
 
 def _put_rescue(job_id: JobId, services: Services) -> None:
@@ -264,6 +282,7 @@ _DEEDS: dict[Action, Callable[[JobId, Services], None]] = {
     Action.unknown: _unknown,
     Action.person: _nothing,
     Action.save: _save,
+    Action.match: _put_match,
     Action.rescue: _put_rescue,
 }
 

@@ -213,6 +213,7 @@ class PortraitRequest:
 
     character_id: CharacterId | None = None
     character: CharacterTraits | None = None  # instead of an id: a character that is not saved yet
+    prompt: str | None = field(default=None, repr=False)  # whole and final: the older call brings its own
     own_words: str = ""
     presets: Presets = field(default_factory=Presets)
     reference: str | None = None  # bucket/path or one of our own signed links
