@@ -4,21 +4,23 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # pip looks at these files' hashes, so what it installs is what was tested.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
+PIP := $(BIN)/python $(PIP_INSTALL)
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
+PEERS := $(VENV)/peers/.installed
 PYTEST := $(BIN)/python -m pytest
 # Further words for pytest: make test ARGS="-k blank"
 ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup browser studio audit worker emulator test check e2e chaos soak bench lock clean
+.PHONY: help setup peers browser studio audit worker emulator test check e2e chaos soak bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-setup: $(RUN) $(DEV) browser ## install everything: the product, its checks, a browser
+setup: $(RUN) $(DEV) $(PEERS) browser ## install everything: the product, its checks, a browser
 
 studio: $(RUN) ## the studio, on http://127.0.0.1:7860
 	$(BIN)/python studio_app.py
@@ -39,7 +41,7 @@ check: $(DEV) ## format, rules, types, imports
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
-test: $(DEV) browser ## everything but the long browser stories and the long chaos runs
+test: $(DEV) $(PEERS) browser ## everything but the long browser stories and the long chaos runs
 	$(PYTEST) -n 2 -m "not e2e and not chaos" $(ARGS)
 
 e2e: $(DEV) browser ## every browser story
@@ -61,6 +63,7 @@ LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit
 lock: $(DEV) ## write requirements*.txt from requirements*.in (ARGS=--upgrade: the newest versions)
 	$(BIN)/uv pip compile requirements.in -o requirements.txt $(LOCKING) $(ARGS)
 	$(BIN)/uv pip compile requirements-dev.in -o requirements-dev.txt $(LOCKING) $(ARGS)
+	$(BIN)/uv pip compile requirements-peers.in -o requirements-peers.txt $(LOCKING) $(ARGS)
 
 clean: ## remove what was installed and cached; the data in .studio stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache test-results
@@ -81,6 +84,14 @@ $(RUN): requirements.txt $(VENV)/.made
 $(DEV): requirements-dev.txt $(RUN)
 	@echo "Installing what the checks and tests need."
 	$(PIP) -r requirements-dev.txt
+	@touch $@
+
+peers: $(PEERS) ## what proves ours from outside and cannot share our versions (RunPod's own package)
+
+$(PEERS): requirements-peers.txt $(VENV)/.made
+	@echo "Installing RunPod's own package beside ours, for the tests."
+	$(BIN)/python -m venv --clear $(VENV)/peers
+	$(VENV)/peers/bin/python $(PIP_INSTALL) -r requirements-peers.txt
 	@touch $@
 
 # As the tests look for it: STUDIO_BROWSER, the system's, Playwright's own. Without any, what needs one is

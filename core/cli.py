@@ -16,7 +16,7 @@ from core.auth import LOCAL_PERSON
 from core.db.embedded import EmbeddedPostgres
 from core.errors import BadRequest, StudioError
 from core.plans import Plan
-from core.services import Services, open_services, set_up_database
+from core.services import Services, make_buckets, open_services, set_up_database
 from core.settings import Settings
 from core.values import CharacterId, JobId, PortraitRequest
 
@@ -42,7 +42,9 @@ def _services() -> Generator[Services]:
 
 @app.command()
 def migrate() -> None:
-    """Bring the database up to date; safe to run twice and from two places at once."""
+    """Bring the database up to date, and make the buckets a Supabase project lacks; safe to run twice and from
+    two places at once.
+    """
     settings = Settings()
     with _said_to_the_person(), contextlib.ExitStack() as stack:
         if settings.database_url is not None:
@@ -52,6 +54,8 @@ def migrate() -> None:
             stack.callback(embedded.stop)
             dsn = embedded.dsn
         set_up_database(dsn, settings, console.print)
+        for name in make_buckets(settings):
+            console.print(f"Made the bucket {name}.")
 
 
 @app.command()

@@ -6,6 +6,9 @@ import contextlib
 import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
 
 from core import catalog, log
 from core.auth import LOCAL_PERSON
@@ -17,11 +20,17 @@ from core.downloads import Downloads
 from core.events import Events
 from core.providers import Provider
 from core.providers.fal import Fal
+from core.providers.novita import Novita
+from core.providers.replicate import Replicate
+from core.providers.runpod import RunPod
 from core.providers.sketch import Sketch
 from core.settings import Settings
 from core.storage import Storage
 from core.storage.folder import FolderStorage
 from core.storage.links import Links, read_or_make_secret
+
+if TYPE_CHECKING:
+    from core.storage.supabase import SupabaseStorage
 
 _CONNECTIONS = 40  # of one process at most; threads that wait for a provider hold none
 RESCUES = 2  # questions about ended jobs at once, all workers together
@@ -51,7 +60,13 @@ class Services:
     @property
     def limits(self) -> Mapping[str, int]:
         """Requests at once for each configured provider, all workers together."""
-        wanted = {"fal": self.settings.fal_limit, "sketch": self.settings.sketch_limit}
+        wanted = {
+            "fal": self.settings.fal_limit,
+            "replicate": self.settings.replicate_limit,
+            "novita": self.settings.novita_limit,
+            "runpod": self.settings.runpod_limit,
+            "sketch": self.settings.sketch_limit,
+        }
         return {name: wanted[name] for name in self.providers}
 
 
@@ -60,7 +75,51 @@ def configured_providers(settings: Settings) -> dict[str, Provider]:
     found: dict[str, Provider] = {"sketch": Sketch(settings.sketch_seconds)}
     if settings.fal_key is not None:
         found["fal"] = Fal(settings.fal_key.get_secret_value(), base_url=settings.fal_base_url)
+    if settings.replicate_api_token is not None:
+        token = settings.replicate_api_token.get_secret_value()
+        found["replicate"] = Replicate(token, base_url=settings.replicate_base_url)
+    if settings.novita_api_key is not None:
+        found["novita"] = Novita(
+            settings.novita_api_key.get_secret_value(), base_url=settings.novita_base_url
+        )
+    if settings.runpod_api_key is not None:
+        found["runpod"] = RunPod(
+            settings.runpod_api_key.get_secret_value(),
+            endpoint_id=settings.runpod_endpoint_id,
+            base_url=settings.runpod_base_url,
+        )
     return found
+
+
+@contextlib.contextmanager
+def open_storage(settings: Settings) -> Generator[Storage]:
+    """The project's buckets where SUPABASE_URL and SUPABASE_SECRET_KEY are set, else the folder under STUDIO_HOME.
+
+    Nothing is asked of it yet. Raises SetupFailed.
+    """
+    with contextlib.ExitStack() as stack:
+        yield _supabase_storage(settings, stack) or FolderStorage(settings.home / "objects")
+
+
+def make_buckets(settings: Settings) -> tuple[str, ...]:
+    """Make what the project lacks of our buckets (SPEC "Files"); the names of the new ones, none without Supabase.
+
+    Safe twice and from two processes at once. Raises SetupFailed, StorageFailed.
+    """
+    with contextlib.ExitStack() as stack:
+        storage = _supabase_storage(settings, stack)
+        return storage.make_buckets() if storage is not None else ()
+
+
+def _supabase_storage(settings: Settings, stack: contextlib.ExitStack) -> SupabaseStorage | None:
+    if settings.supabase_url is None or settings.supabase_secret_key is None:
+        return None
+    # Only here: its packages take half a second to load, which nobody without Supabase should wait for.
+    from core.storage.supabase import SupabaseStorage  # noqa: PLC0415
+
+    storage = SupabaseStorage(settings.supabase_url, settings.supabase_secret_key.get_secret_value())
+    stack.callback(storage.close)
+    return storage
 
 
 def set_up_database(dsn: str, settings: Settings, say: Callable[[str], None]) -> list[str]:
@@ -103,9 +162,9 @@ def open_services(settings: Settings) -> Generator[Services]:
     Raises SetupFailed, DatabaseUnavailable.
     """
     log.configure(settings.log_level)
-    for secret in (settings.fal_key, settings.files_secret):
-        if secret is not None:
-            log.keep_out(secret.get_secret_value())
+    for _, value in settings:
+        if isinstance(value, SecretStr):
+            log.keep_out(value.get_secret_value())
     with contextlib.ExitStack() as stack:
         dsn = _database_address(settings, stack)
         refuse_unadopted(dsn)
@@ -121,7 +180,7 @@ def open_services(settings: Settings) -> Generator[Services]:
         yield Services(
             settings=settings,
             db=db,
-            storage=FolderStorage(settings.home / "objects"),
+            storage=stack.enter_context(open_storage(settings)),
             links=Links(read_or_make_secret(settings)),
             providers=providers,
             downloads=Downloads(),

@@ -38,6 +38,13 @@ class Settings(BaseSettings):
     supabase_url: str | None = Field(
         default=None, description="Address of the Supabase project; empty: none."
     )
+    supabase_publishable_key: SecretStr | None = Field(
+        default=None, description="The project's publishable key (sb_publishable_… or anon)."
+    )
+    supabase_secret_key: SecretStr | None = Field(
+        default=None,
+        description="The project's secret key (sb_secret_… or service_role); empty: files stay in STUDIO_HOME.",
+    )
 
     fal_key: SecretStr | None = Field(default=None, description="Key of fal.ai; empty: fal is off.")
     fal_base_url: str | None = Field(
@@ -45,6 +52,40 @@ class Settings(BaseSettings):
         description="Replaces every host of fal (the emulator); downloads then allow loopback there.",
     )
     fal_limit: int = Field(default=10, ge=1, description="Requests at fal at once, all workers together.")
+
+    replicate_api_token: SecretStr | None = Field(
+        default=None, description="Token of Replicate; empty: Replicate is off."
+    )
+    replicate_base_url: str | None = Field(
+        default=None,
+        description="Replaces every host of Replicate, up to /v1; downloads then allow loopback there.",
+    )
+    replicate_limit: int = Field(
+        default=10, ge=1, description="Requests at Replicate at once, all workers together."
+    )
+
+    novita_api_key: SecretStr | None = Field(
+        default=None, description="Key of Novita.ai; empty: Novita is off."
+    )
+    novita_base_url: str | None = Field(
+        default=None,
+        description="Replaces every host of Novita, up to /v3; downloads then allow loopback there.",
+    )
+    novita_limit: int = Field(
+        default=5, ge=1, description="Requests at Novita at once, all workers together."
+    )
+
+    runpod_api_key: SecretStr | None = Field(default=None, description="Key of RunPod; empty: RunPod is off.")
+    runpod_endpoint_id: str | None = Field(
+        default=None, description="RunPod endpoint that runs worker-sdxl; empty: only RunPod's public ones."
+    )
+    runpod_base_url: str | None = Field(
+        default=None,
+        description="Replaces every host of RunPod, /v2 included; downloads then allow loopback there.",
+    )
+    runpod_limit: int = Field(
+        default=5, ge=1, description="Requests at RunPod at once, all workers together."
+    )
 
     sketch_seconds: float = Field(
         default=3.0, ge=0, le=120, description="How long one Sketch drawing takes; it is drawn in passes."

@@ -52,7 +52,25 @@ class Answer:
         return value if isinstance(value, str) else ""
 
 
-Refusal = Callable[[Answer], ProviderRejected]
+def _header_says(answer: Answer) -> float | None:
+    return retry_after(answer.headers)
+
+
+def _no_verdict(_answer: Answer) -> ProviderRejected | None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """What a provider's answers mean where HTTP alone does not say; each function reads one answer."""
+
+    refusal: Callable[[Answer], ProviderRejected]  # a 4xx to the paid request
+    got_in: Callable[[Answer], bool]  # whether a 503 shows that the request was taken all the same
+    come_back: Callable[[Answer], float | None] = _header_says  # seconds to wait after a 429
+    verdict: Callable[[Answer], ProviderRejected | None] = _no_verdict  # a 5xx that is the request's end
+
+
+Files = Mapping[str, tuple[str, bytes, str]]
 
 
 class _AskAgain(Exception):
@@ -76,9 +94,8 @@ _DEFINITE_REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 410, 413, 415, 422
 class ProviderHttp:
     """One provider's HTTP: `name` for sentences, `origins` such as `https://queue.fal.run` may see the key.
 
-    `authorization` is the whole header value; it shows in no repr. `refusal` reads the provider's 4xx.
-    `request_id_header` proves that a 503 came from the provider and not from something before it. The client
-    is closed by whoever made it. Raises SetupFailed where the key cannot be sent in a header.
+    `authorization` is the whole header value; it shows in no repr. The client is closed by whoever made it.
+    Raises SetupFailed where the key cannot be sent in a header.
     """
 
     def __init__(
@@ -88,8 +105,7 @@ class ProviderHttp:
         *,
         origins: tuple[str, ...],
         authorization: str,
-        refusal: Refusal,
-        request_id_header: str,
+        dialect: Dialect,
     ) -> None:
         if not (authorization.isascii() and authorization.isprintable()):
             raise SetupFailed(
@@ -99,8 +115,7 @@ class ProviderHttp:
         self._client = client
         self._origins = frozenset(origin_of(one) for one in origins)
         self._headers = {"Authorization": authorization, "Accept": "application/json"}
-        self._refusal = refusal
-        self._request_id_header = request_id_header
+        self._dialect = dialect
         self._question_timeout = _at_most(client.timeout, MAX_QUESTION)
 
     def __repr__(self) -> str:
@@ -113,11 +128,17 @@ class ProviderHttp:
         except SetupFailed:
             return False
 
-    def post_once(self, url: str, payload: Mapping[str, object]) -> Answer:
+    def trusted(self, url: str, own: str) -> str:
+        """An address out of a reply where it is one of the provider's, else our own spelling of it."""
+        return url if url and self.allows(url) else own
+
+    def post_once(self, url: str, payload: Mapping[str, object], *, patience: float | None = None) -> Answer:
         """Send a paid request, exactly once; a 2xx answer holding a JSON object comes back.
 
-        Raises ProviderBusy (surely not accepted: no connection, 429, 503 without the request id header),
-        ProviderRejected (other 4xx), OutcomeUnknown (everything else once it may have left).
+        `patience` is seconds of silence, for an answer that is the picture itself (None: the client's own).
+        Raises ProviderBusy (surely not accepted: no connection, 429, 503 without a sign that it got in),
+        ProviderRejected (other 4xx, and a 5xx that is a verdict), OutcomeUnknown (everything else once it may
+        have left).
         """
         content = self._encoded(payload)
         if not self.allows(url):
@@ -125,7 +146,7 @@ class ProviderHttp:
                 f"{self._name}: the address of its service is not one of its own. Check the settings."
             )
         try:
-            answer = self._exchange("POST", url, content)
+            answer = self._exchange("POST", url, content=content, timeout=self._timeout(patience))
         except NOTHING_SENT as exc:
             raise ProviderBusy(
                 f"{self._name} could not be reached, so nothing was ordered. It is tried again by itself."
@@ -149,6 +170,16 @@ class ProviderHttp:
         """As `put`, for providers that cancel by POST; never for a paid request."""
         return self._ask("POST", url)
 
+    def upload(self, url: str, data: bytes, media_type: str) -> Answer:
+        """Hand over a file, free of charge, as the form field `content`; as `get`."""
+        return self._ask("POST", url, files={"content": ("picture", data, media_type)})
+
+    def _timeout(self, patience: float | None) -> httpx.Timeout:
+        timeout = self._client.timeout
+        if patience is None:
+            return timeout
+        return httpx.Timeout(connect=timeout.connect, read=patience, write=timeout.write, pool=timeout.pool)
+
     def _encoded(self, payload: Mapping[str, object]) -> bytes:
         try:
             return json.dumps(payload, allow_nan=False).encode("ascii")
@@ -160,18 +191,17 @@ class ProviderHttp:
             ) from exc
 
     def _receipt(self, answer: Answer) -> Answer:
-        known = self._request_id_header in answer.headers
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS or (
-            answer.status == HTTPStatus.SERVICE_UNAVAILABLE and not known
+            answer.status == HTTPStatus.SERVICE_UNAVAILABLE and not self._dialect.got_in(answer)
         ):
             raise ProviderBusy(
                 f"{self._name} takes no request right now ({answer.status}). It is sent again by itself.",
-                retry_after=retry_after(answer.headers),
+                retry_after=self._dialect.come_back(answer),
             )
         if answer.status in _DEFINITE_REFUSALS:
-            raise self._refusal(answer)
+            raise self._dialect.refusal(answer)
         if not answer.is_good:
-            raise self._unknown(f"it answered {answer.status}")
+            raise self._dialect.verdict(answer) or self._unknown(f"it answered {answer.status}")
         if answer.body is None:
             raise self._unknown("its answer could not be read")
         return answer
@@ -182,7 +212,7 @@ class ProviderHttp:
             "It is not sent again; somebody looks it up."
         )
 
-    def _ask(self, method: str, url: str) -> Answer:
+    def _ask(self, method: str, url: str, *, files: Files | None = None) -> Answer:
         if not self.allows(url):
             raise ProviderUnreachable(
                 f"An address given for {self._name} leads to another host, so it was not asked there.",
@@ -199,29 +229,45 @@ class ProviderHttp:
         try:
             for attempt in attempts:
                 with attempt:
-                    return self._asked(method, url)
+                    return self._asked(method, url, files)
         except _AskAgain as exc:
             raise ProviderUnreachable(
                 f"{self._name} did not answer {ATTEMPTS} times ({exc}). It is asked again later."
             ) from exc
         raise AssertionError("a retry block either returns or raises")
 
-    def _asked(self, method: str, url: str) -> Answer:
+    def _asked(self, method: str, url: str, files: Files | None) -> Answer:
+        timeout = self._question_timeout if files is None else self._client.timeout
         try:
-            answer = self._exchange(method, url)
+            answer = self._exchange(method, url, files=files, timeout=timeout)
         except httpx.RequestError as exc:
             raise _AskAgain("no connection, or it broke") from exc
+        if self._dialect.verdict(answer) is not None:
+            return answer
         if answer.status in {408, 425, 429} or httpx.codes.is_server_error(answer.status):
-            raise _AskAgain(f"status {answer.status}", after=retry_after(answer.headers))
+            raise _AskAgain(f"status {answer.status}", after=self._dialect.come_back(answer))
         if answer.is_good and answer.body is None:
             raise _AskAgain("its answer could not be read")
         return answer
 
-    def _exchange(self, method: str, url: str, content: bytes | None = None) -> Answer:
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout: httpx.Timeout,
+        content: bytes | None = None,
+        files: Files | None = None,
+    ) -> Answer:
         headers = self._headers if content is None else {**self._headers, "Content-Type": "application/json"}
-        timeout = self._question_timeout if content is None else self._client.timeout
         with self._client.stream(
-            method, url, content=content, headers=headers, timeout=timeout, follow_redirects=False
+            method,
+            url,
+            content=content,
+            files=files,
+            headers=headers,
+            timeout=timeout,
+            follow_redirects=False,
         ) as response:
             return Answer(
                 status=response.status_code, headers=response.headers, body=_object(_bounded(response))
@@ -275,6 +321,15 @@ def retry_after(headers: httpx.Headers) -> float | None:
     except (TypeError, ValueError):
         return None
     return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+def base_origin(base_url: str) -> str:
+    """The origin of a base address as downloads compare it: without its port where that is the usual one.
+
+    Raises SetupFailed as `origin_of`.
+    """
+    full = origin_of(base_url)
+    return full.removesuffix(":443") if full.startswith("https") else full.removesuffix(":80")
 
 
 def origin_of(url: str) -> str:

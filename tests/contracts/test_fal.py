@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from core import catalog
-from core.errors import OutcomeUnknown, ProviderBusy, ProviderRejected, ProviderUnreachable, SetupFailed
+from core.errors import ProviderBusy, ProviderRejected, ProviderUnreachable
 from core.providers import CancelAnswer
 from core.providers import http as provider_http
 from core.providers.fal import Fal, body_of
@@ -143,6 +143,16 @@ def test_more_references_than_the_model_takes_are_refused_before_anything_leaves
     assert emulator.counts()["submits"] == 0
 
 
+def test_a_model_that_needs_a_reference_is_not_paid_without_one(fal_desk, emulator):
+    edits = model("fal-ai/flux-pro/kontext", supports_i2i=True, needs_reference=True, max_reference_images=1)
+
+    with pytest.raises(ProviderRejected, match="works only from a reference") as caught:
+        fal_desk.provider.submit(ORDER, edits)
+
+    assert caught.value.reason == "INVALID_INPUT"
+    assert emulator.counts()["submits"] == 0
+
+
 @pytest.mark.parametrize(
     "key", ["flux", "fal-ai/../x", "fal-ai/flux?x=1", "fal-ai//dev", "", "https://fal.run/a/b"]
 )
@@ -206,18 +216,6 @@ def test_addresses_on_another_host_are_replaced_by_our_own(fal_desk, emulator):
     assert ticket.cancel_url.startswith(emulator.url)
 
 
-def test_a_receipt_that_was_tampered_with_does_not_lead_the_key_astray(fal_desk):
-    ticket = fal_desk.submit()
-    with Emulator() as stranger:
-        elsewhere = replace(ticket, status_url=f"{stranger.url}/files/x/0.jpeg")
-
-        with pytest.raises(ProviderUnreachable) as caught:
-            fal_desk.provider.poll(elsewhere)
-
-        assert caught.value.reason == "FOREIGN_ADDRESS"
-        assert stranger.counts()["leaked_keys"] == 0
-
-
 @pytest.mark.parametrize("at", ["status", "result"])
 def test_a_redirect_does_not_take_the_key_along(fal_desk, emulator, at):
     ticket = fal_desk.submit()
@@ -249,15 +247,6 @@ def test_a_result_that_is_taken_up_again_is_still_being_drawn(fal_desk, emulator
     stand = fal_desk.provider.poll(replace(completed, result_url=still_running.result_url))
 
     assert stand == Running(stage=JobStage.drawing)
-
-
-def test_a_paid_request_follows_no_redirect(fal_desk, emulator):
-    emulator.fault("submit", "redirect", location=f"{emulator.url}/fal-ai/flux/dev")
-
-    with pytest.raises(OutcomeUnknown):
-        fal_desk.submit()
-
-    assert emulator.counts()["submits"] == 1
 
 
 def test_an_answer_without_bounds_is_not_read_to_its_end(fal_desk, emulator, monkeypatch):
@@ -328,33 +317,6 @@ def test_a_wrong_key_is_refused_and_pauses_fal_for_everybody(emulator):
     fal.close()
     assert (caught.value.reason, caught.value.pauses) == ("BAD_KEY", True)
     assert "not-the-key" not in f"{caught.value} {caught.value!r} {fal!r} {vars(fal)!r}"
-
-
-@pytest.mark.parametrize("key", ["two\nlines", "schlüssel", "tab\there"])
-def test_a_key_that_cannot_travel_in_a_header_is_a_setup_error_that_hides_it(key):
-    with pytest.raises(SetupFailed) as caught:
-        Fal(key)
-
-    assert key not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "url", ["ftp://host", "localhost:9000", "http://", "http://user@host", "http://[::1"]
-)
-def test_a_base_address_that_is_none_is_a_setup_error(url):
-    with pytest.raises(SetupFailed):
-        Fal(KEY, base_url=url)
-
-
-def test_pictures_come_from_fals_media_hosts_or_from_the_one_origin_that_stands_for_them():
-    real = Fal(KEY)
-    emulated = Fal(KEY, base_url="http://127.0.0.1:9000/")
-
-    hosts = (real.download_hosts, emulated.download_hosts)
-
-    real.close()
-    emulated.close()
-    assert hosts == (("fal.media", "*.fal.media"), ("http://127.0.0.1:9000",))
 
 
 def test_origins_are_compared_as_a_browser_would():

@@ -469,7 +469,7 @@ def test_people_are_told_how_to_point_the_studio_at_it():
         stdout=subprocess.PIPE,
         text=True,
     )
-    lines = [process.stdout.readline() for _ in range(8)]
+    lines = [process.stdout.readline() for _ in range(12)]
 
     process.terminate()
     process.wait(10)
@@ -477,6 +477,7 @@ def test_people_are_told_how_to_point_the_studio_at_it():
 
     said = "".join(lines)
     assert "FAL_BASE_URL=https://localhost:" in said
+    assert all(name in said for name in ("/replicate ", "/novita ", "/runpod/v2 "))
     assert "FAL_QUEUE_RUN_HOST=localhost:" in said
     assert process.returncode == 0
 

@@ -1,8 +1,11 @@
 """What the rest of the code relies on in a storage; every backend passes the same suite.
 
-A backend joins by a fixture of its own name in STORES that gives an empty storage.
+A backend joins by a fixture of its own name in STORES that gives an empty storage. A real Supabase Storage on
+this machine joins where STORAGE_TEST_URL and STORAGE_TEST_KEY (a service key) name one: what is in its buckets
+of our names is deleted.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,14 +17,28 @@ import pytest
 from core.errors import NotAllowed, ObjectMissing, StorageFailed
 from core.storage import BUCKETS, LIBRARY, WORKSPACE
 from core.storage.folder import FolderStorage
+from core.storage.supabase import SupabaseStorage
 
-STORES = ["folder"]
+pytest_plugins = ["tests.supabase.fix_supabase"]
+
+STORES = ["folder", "supabase", *(["real"] if "STORAGE_TEST_URL" in os.environ else [])]
 PATH = "0f6c/portraits/11aa/22bb.png"
 
 
 @pytest.fixture
 def folder(tmp_path):
     return FolderStorage(tmp_path / "objects")
+
+
+@pytest.fixture
+def real():
+    url, key = os.environ["STORAGE_TEST_URL"], os.environ["STORAGE_TEST_KEY"]
+    with contextlib.closing(SupabaseStorage(url, key)) as storage:
+        storage.make_buckets()
+        for bucket in BUCKETS:
+            for info in storage.list(bucket):
+                storage.delete(bucket, info.path)
+        yield storage
 
 
 @pytest.fixture(params=STORES)

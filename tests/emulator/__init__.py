@@ -1,4 +1,5 @@
-"""A provider on loopback, with faults on demand (DESIGN "The tree").
+"""The providers on loopback, with faults on demand (DESIGN "The tree"): fal at the root, the others under
+/replicate, /novita and /runpod/v2.
 
 `Emulator` runs inside the test's process. `EmulatorProcess` has one of its own: several processes can share
 it, and its processor time is its own. Both are context managers with the same controls.

@@ -1,4 +1,4 @@
-"""python -m tests.emulator: a provider on this machine, for people and for tests of several processes."""
+"""python -m tests.emulator: the providers on this machine, for people and for tests of several processes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from tests.emulator.tls import make_certificate, server_context
 from tests.emulator.wire import Server
 
 HELP = """\
-fal's emulator listens on {url} (end it with Ctrl-C).
+fal, Replicate, Novita and RunPod are played on {url} (end it with Ctrl-C).
 
-Point the studio at it:
+Point the studio at one of them, or at several:
     FAL_KEY={key} FAL_BASE_URL={url} python studio_app.py
+    REPLICATE_API_TOKEN={key} REPLICATE_BASE_URL={url}/replicate python studio_app.py
+    NOVITA_API_KEY={key} NOVITA_BASE_URL={url}/novita python studio_app.py
+    RUNPOD_API_KEY={key} RUNPOD_ENDPOINT_ID=own RUNPOD_BASE_URL={url}/runpod/v2 python studio_app.py
 {client}
 Make something go wrong, slow it down, look:
     curl {curl}{url}/_emulator/faults -d '{{"at": "submit", "kind": "rate_limited", "retry_after": 5}}'

@@ -2,34 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import Protocol
 
 from tests.emulator.fal import FalQueue
-from tests.emulator.faults import UnknownFault, read_fault
+from tests.emulator.faults import Place, UnknownFault, read_fault
+from tests.emulator.novita import NovitaTasks
+from tests.emulator.replicate import ReplicatePredictions
+from tests.emulator.runpod import RunPodEndpoints
 from tests.emulator.state import State
 from tests.emulator.wire import Reply, Request, json_reply
 
 PREFIX = "/_emulator/"
 
 
+class Played(Protocol):
+    """A provider that is played."""
+
+    name: str
+
+    def is_paid(self, request: Request) -> bool:
+        """Whether this request, if it is taken, costs money; only its head is known yet."""
+        ...
+
+    def answer(self, request: Request) -> Reply: ...
+
+
 class Desk:
-    """Takes the emulator's own calls and hands the rest to the provider it plays."""
+    """Takes the emulator's own calls and hands the rest to the provider that is meant: by the first part of the
+    path (/replicate, /novita, /runpod), else fal, whose models' names are paths.
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._provider = FalQueue(state)
+        self._fal = FalQueue(state)
+        others: tuple[Played, ...] = (
+            ReplicatePredictions(state),
+            NovitaTasks(state),
+            RunPodEndpoints(state),
+        )
+        self._others = {one.name: one for one in others}
 
     def refuses_body(self, request: Request) -> bool:
-        return self._provider.refuses_body(request)
+        """Counts a paid POST the moment its head is there, and says where a fault resets it then."""
+        if request.path.startswith(PREFIX):
+            return False
+        provider, inner = self._meant(request)
+        if not provider.is_paid(inner):
+            return False
+        self._state.counts[provider.name].submits += 1
+        return self._state.faults.take(Place.submit, early=True) is not None
 
     def answer(self, request: Request) -> Reply:
         if not request.path.startswith(PREFIX):
-            return self._provider.answer(request)
+            provider, inner = self._meant(request)
+            return provider.answer(inner)
         name = request.path.removeprefix(PREFIX)
         try:
             return self._own(request, name)
         except (UnknownFault, ValueError) as exc:
             return json_reply({"detail": str(exc)}, status=400)
+
+    def _meant(self, request: Request) -> tuple[Played, Request]:
+        """Who is meant, and the request as it would have arrived there."""
+        first, slash, rest = request.path.removeprefix("/").partition("/")
+        provider = self._others.get(first)
+        if provider is None:
+            return self._fal, request
+        return provider, replace(request, path=slash + rest, origin=f"{request.origin}/{first}")
 
     def _own(self, request: Request, name: str) -> Reply:
         if request.method == "POST":

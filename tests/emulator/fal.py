@@ -1,16 +1,16 @@
-"""fal's queue, spoken from providers.md §1: submit, status, result, cancel, media files, prices."""
+"""fal's queue, spoken from providers.md §1: submit, status, result, cancel, prices."""
 
 from __future__ import annotations
 
-import base64
 import re
 import time
-from dataclasses import replace
 
 from tests.emulator import pictures
 from tests.emulator.faults import Fault, Kind, Place
+from tests.emulator.media import Media, address, inline, is_file
+from tests.emulator.spoiling import Instead, come_back, spoiled
 from tests.emulator.state import Job, Stand, State
-from tests.emulator.wire import Loss, Reply, Request, json_reply
+from tests.emulator.wire import Reply, Request, json_reply
 
 PRESETS = {
     "square_hd": (1024, 1024),
@@ -21,29 +21,25 @@ PRESETS = {
     "landscape_16_9": (1024, 576),
 }
 LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
-WEB_PAGE = b"<!doctype html><title>Just a moment</title><p>The picture is at lunch.</p>"
 _REQUEST = re.compile(r"^/(?P<app>.+)/requests/(?P<id>[^/]+)(?P<rest>/status|/cancel|)$")
-_FILE = re.compile(r"^/files/(?P<id>[^/]+)/0\.(?:jpeg|png)$")
-_LOSSES = {Kind.reset_after: Loss.reset, Kind.hang: Loss.hang}
 
 
 class FalQueue:
-    """Answers every path that is not the emulator's own."""
+    """Answers every path that belongs to nobody else."""
+
+    name = "fal"
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._media = Media(state, self.name)
 
-    def refuses_body(self, request: Request) -> bool:
-        """Counts a paid POST the moment its head is there, and resets it where a fault says so."""
-        if request.method != "POST" or request.path.startswith("/_emulator/"):
-            return False
-        self._state.counts.submits += 1
-        return self._state.faults.take(Place.submit, early=True) is not None
+    def is_paid(self, request: Request) -> bool:
+        return request.method == "POST"
 
     def answer(self, request: Request) -> Reply:
         """Routes one request; whatever needs the key is refused without it."""
-        if file := _FILE.match(request.path):
-            return self._media(request, file["id"])
+        if is_file(request):
+            return self._media.answer(request)
         if request.headers.get("authorization") != f"Key {self._state.settings.key}":
             return _bad_key()
         if request.path == "/v1/models/pricing":
@@ -60,17 +56,24 @@ class FalQueue:
         body = request.json()
         if not isinstance(body, dict):
             return json_reply({"detail": "The body is no JSON object."}, status=400)
-        fault = self._state.faults.take(Place.submit, prompt=str(body.get("prompt", "")))
+        prompt = str(body.get("prompt", ""))
+        fault = self._state.faults.take(Place.submit, prompt=prompt)
         if fault is not None and not fault.takes:
-            return _spoiled(fault, json_reply({}))
+            return spoiled(fault, json_reply({}), INSTEAD, prompt)
         width, height = _size(body.get("image_size"))
         fmt = body.get("output_format") or body.get("format")
         job = self._state.accept(
-            request.path.strip("/"), body, width=width, height=height, fmt="png" if fmt == "png" else "jpeg"
+            self.name,
+            request.path.strip("/"),
+            body,
+            words=body,
+            width=width,
+            height=height,
+            fmt="png" if fmt == "png" else "jpeg",
         )
         origin = "https://queue.elsewhere.example" if _is(fault, Kind.foreign_urls) else request.origin
         reply = _told({"status": "IN_QUEUE", "queue_position": 0} | _links(job, origin), job)
-        return reply if fault is None else _spoiled(fault, reply)
+        return reply if fault is None else spoiled(fault, reply, INSTEAD)
 
     # ---- questions about a request
 
@@ -86,13 +89,13 @@ class FalQueue:
         if place is None:
             return json_reply({"detail": "Method Not Allowed"}, status=405)
         fault = self._state.faults.take(place, prompt=job.prompt)
-        if fault is not None and fault.kind not in {*_LOSSES, Kind.slow, Kind.unreadable}:
-            return _spoiled(fault, json_reply({}))
+        if fault is not None and not fault.spoils_the_answer:
+            return spoiled(fault, json_reply({}), INSTEAD)
         reply = act(request, job)
-        return reply if fault is None else _spoiled(fault, reply)
+        return reply if fault is None else spoiled(fault, reply, INSTEAD)
 
     def _status(self, request: Request, job: Job) -> Reply:
-        self._state.counts.status_calls += 1
+        self._state.counts[self.name].status_calls += 1
         job.status_calls += 1
         links = _links(job, request.origin)
         if job.script:
@@ -106,7 +109,7 @@ class FalQueue:
         return _told({"status": word, **more, **links}, job, status=202)
 
     def _result(self, request: Request, job: Job) -> Reply:
-        self._state.counts.result_calls += 1
+        self._state.counts[self.name].result_calls += 1
         job.result_calls += 1
         if not job.is_over or job.script:
             return _told({"detail": "Request is still in progress"}, job, status=400)
@@ -124,27 +127,12 @@ class FalQueue:
         )
 
     def _cancel(self, _request: Request, job: Job) -> Reply:
-        self._state.counts.cancel_calls += 1
+        self._state.counts[self.name].cancel_calls += 1
         if self._state.cancel(job):
             return _told({"status": "CANCELLATION_REQUESTED"}, job, status=202)
         return _told({"status": "ALREADY_COMPLETED"}, job, status=400)
 
-    # ---- pictures and prices
-
-    def _media(self, request: Request, job_id: str) -> Reply:
-        key = self._state.settings.key
-        if "authorization" in request.headers or key in request.query.values():
-            self._state.counts.leaked_keys += 1
-        job = self._state.jobs.get(job_id)
-        if job is None or not job.is_over:
-            return Reply(status=404, body=b"Not found", headers={"content-type": "text/plain"})
-        self._state.counts.downloads += 1
-        job.downloads += 1
-        reply = Reply(body=_picture(job), headers={"content-type": pictures.MEDIA_TYPES[job.format]})
-        fault = self._state.faults.take(Place.media, prompt=job.prompt)
-        if job.kind in {Kind.media_expired, Kind.truncated, Kind.html}:
-            reply = _spoiled_media(job.fate, reply)
-        return reply if fault is None else _spoiled_media(fault, reply)
+    # ---- prices
 
     def _prices(self, request: Request) -> Reply:
         fault = self._state.faults.take(Place.pricing)
@@ -156,7 +144,7 @@ class FalQueue:
             "currency": "USD",
         }
         reply = json_reply({"prices": [price], "next_cursor": None, "has_more": False})
-        return reply if fault is None else _spoiled(fault, reply)
+        return reply if fault is None else spoiled(fault, reply, INSTEAD)
 
 
 def _is(fault: Fault | None, kind: Kind) -> bool:
@@ -239,7 +227,7 @@ def _refusal(job: Job) -> Reply | None:
 
 def _output(job: Job, origin: str) -> dict[str, object]:
     image = {
-        "url": f"{origin}/files/{job.id}/0.{job.format}",
+        "url": address(job, origin),
         "content_type": pictures.MEDIA_TYPES[job.format],
         "file_name": None,
         "file_size": None,
@@ -247,83 +235,46 @@ def _output(job: Job, origin: str) -> dict[str, object]:
         "height": job.height,
     }
     if job.kind is Kind.data_uri or job.body.get("sync_mode") is True:
-        packed = base64.b64encode(_picture(job)).decode()
-        image["url"] = f"data:{pictures.MEDIA_TYPES[job.format]};base64,{packed}"
+        image["url"] = inline(job)
     output: dict[str, object] = {"images": [] if job.kind is Kind.no_images else [image], "seed": job.seed}
     if "seedream" not in job.model:
         output |= {"prompt": job.prompt, "timings": {}, "has_nsfw_concepts": [job.kind is Kind.black]}
     return output
 
 
-def _picture(job: Job) -> bytes:
-    make = pictures.black if job.kind in {Kind.black, Kind.blank} else pictures.portrait
-    return make(job.id, job.width, job.height, job.format)
-
-
 def _bad_key() -> Reply:
     return json_reply({"detail": "Cannot access application: invalid key credentials"}, status=401)
 
 
-def _spoiled(fault: Fault, reply: Reply) -> Reply:
-    """What arrives instead of `reply`."""
-    if fault.kind in _LOSSES:
-        return replace(reply, loss=_LOSSES[fault.kind])
-    if fault.kind is Kind.slow:
-        return replace(reply, wait=fault.seconds)
-    make = _INSTEAD.get(fault.kind)
-    return reply if make is None else make(fault)
-
-
-def _unreadable(_fault: Fault) -> Reply:
+def _unreadable(_fault: Fault, _prompt: str) -> Reply:
     return Reply(body=b'{"request_id": "ab', headers={"content-type": "application/json"})
 
 
-def _rate_limited(fault: Fault) -> Reply:
-    after = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+def _rate_limited(fault: Fault, _prompt: str) -> Reply:
     detail = {"detail": "Too many requests", "error_type": "concurrent_requests_limit"}
-    return json_reply(detail, status=429, headers={"X-Fal-Needs-Retry": "1", **after})
+    return json_reply(detail, status=429, headers={"X-Fal-Needs-Retry": "1", **come_back(fault)})
 
 
-def _refused(fault: Fault) -> Reply:
-    detail = [{"loc": ["body", "prompt"], "msg": "no", "type": fault.type, "input": "(the prompt)"}]
+def _refused(fault: Fault, prompt: str) -> Reply:
+    detail = [{"loc": ["body", "prompt"], "msg": f"Not {prompt}", "type": fault.type, "input": prompt}]
     return json_reply({"detail": detail}, status=fault.status or 422)
 
 
-def _server_error(fault: Fault) -> Reply:
-    status = fault.status or 500
-    if not fault.request_id:
-        page = b"<html><center><h1>Bad luck</h1></center><hr><center>nginx</center></html>"
-        return Reply(status=status, body=page, headers={"content-type": "text/html"})
+def _server_error(fault: Fault, _prompt: str) -> Reply:
     detail = {"detail": "Something broke", "error_type": "runner_server_error"}
     known = {
         "x-fal-request-id": "00000000-0000-4000-8000-000000000000",
         "X-Fal-Error-Type": "runner_server_error",
     }
-    return json_reply(detail, status=status, headers=known)
+    return json_reply(detail, status=fault.status or 500, headers=known)
 
 
-_INSTEAD = {
+INSTEAD: Instead = {
     Kind.unreadable: _unreadable,
     Kind.rate_limited: _rate_limited,
     Kind.server_error: _server_error,
     Kind.refused: _refused,
-    Kind.bad_key: lambda _fault: _bad_key(),
-    Kind.redirect: lambda fault: Reply(status=302, headers={"location": fault.location}),
-    Kind.balance_empty: lambda _fault: json_reply({"detail": LOCKED}, status=403),
-    Kind.gone: lambda fault: json_reply({"status": "NOT_FOUND"}, status=fault.status or 404),
+    Kind.bad_key: lambda _fault, _prompt: _bad_key(),
+    Kind.balance_empty: lambda _fault, _prompt: json_reply({"detail": LOCKED}, status=403),
+    Kind.gone: lambda fault, _prompt: json_reply({"status": "NOT_FOUND"}, status=fault.status or 404),
 }
-
-
-def _spoiled_media(fault: Fault, reply: Reply) -> Reply:
-    half = len(reply.body) // 2
-    match fault.kind:
-        case Kind.truncated:
-            return replace(reply, body=reply.body[:half])
-        case Kind.cut:
-            return replace(reply, keep=half)
-        case Kind.html:
-            return Reply(body=WEB_PAGE, headers={"content-type": "text/html"})
-        case Kind.media_expired | Kind.gone:
-            return Reply(status=fault.status or 404, body=b"Gone", headers={"content-type": "text/plain"})
-        case _:
-            return _spoiled(fault, reply)

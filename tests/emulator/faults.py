@@ -18,6 +18,7 @@ class Place(StrEnum):
     cancel = "cancel"
     media = "media"
     pricing = "pricing"
+    lookup = "lookup"  # Replicate: a model's version, an upload; both before an order and free
     outcome = "outcome"
 
 
@@ -26,34 +27,39 @@ class Kind(StrEnum):
     rate_limited = (
         "rate_limited"  # 429; `retry_after` is sent as it stands (seconds or a date), null: not sent
     )
-    server_error = "server_error"  # `status` 500; `request_id` says whether fal's own header is there
+    server_error = "server_error"  # `status` 500; `request_id` says whether it shows a request's number
     reset_before = "reset_before"  # submit: connection reset before the body is read, nothing accepted
     reset_after = "reset_after"  # done as asked, and the answer is lost
     hang = "hang"  # done as asked, and no answer ever comes
     slow = "slow"  # done as asked, and answered after `seconds`
     unreadable = "unreadable"  # done as asked, and answered 200 with bytes that are no JSON
-    bad_key = "bad_key"  # 401
-    balance_empty = "balance_empty"  # 403, the account is locked
+    no_number = "no_number"  # submit: done as asked, and answered 200 without a number or a picture
+    bad_key = "bad_key"  # 401; Novita 403, with type missing 400
+    balance_empty = "balance_empty"  # fal 403, the account is locked; Replicate 402; Novita 400
     redirect = "redirect"  # 302 to `location`
-    refused = "refused"  # submit: `status` 422 with `type`
+    refused = "refused"  # submit: `status` 422 (Novita, RunPod 400) with `type` in the provider's words
     foreign_urls = "foreign_urls"  # submit: the answer's addresses lead to another host
     gone = "gone"  # result, media: `status` 404
     truncated = "truncated"  # media: the picture ends in the middle, length and all
     cut = "cut"  # media: the connection breaks in the middle of the picture
     html = "html"  # media: a web page instead of a picture
     # fates
+    # The words below are fal's; each other provider says the same its own way.
     content_policy = "content_policy"  # COMPLETED with an error, result 422 content_policy_violation
     invalid_input = "invalid_input"  # the same with `type`
     model_error = "model_error"  # the same, 500 internal_server_error
-    black = "black"  # an all-black picture, has_nsfw_concepts true, billed
+    black = "black"  # an all-black picture and the safety checker's flag beside it, billed (fal, Novita)
     blank = "blank"  # an all-black picture and no word about it, billed
     no_images = "no_images"  # an empty list, billed
     data_uri = "data_uri"  # the picture inside the JSON
-    expired = "expired"  # the result answers `status` 404
+    expired = "expired"  # the result answers `status` 404; Replicate says data_removed
     media_expired = "media_expired"  # the picture answers `status` 404
     regress = "regress"  # IN_PROGRESS, then IN_QUEUE again, then on
     late_result = "late_result"  # cancelling is answered politely and changes nothing
     never = "never"  # it never finishes
+    aborted = "aborted"  # Replicate: its deadline passed before it began, not charged
+    timed_out = "timed_out"  # RunPod: the worker took too long
+    no_output = "no_output"  # RunPod: completed, and its output was too large to keep
 
 
 FATES = frozenset(
@@ -70,6 +76,9 @@ FATES = frozenset(
         Kind.regress,
         Kind.late_result,
         Kind.never,
+        Kind.aborted,
+        Kind.timed_out,
+        Kind.no_output,
         Kind.truncated,
         Kind.html,
     }
@@ -77,12 +86,16 @@ FATES = frozenset(
 ONLY_AT = {
     Kind.reset_before: {Place.submit},
     Kind.refused: {Place.submit},
+    Kind.no_number: {Place.submit},
     Kind.foreign_urls: {Place.submit},
-    Kind.gone: {Place.status, Place.result, Place.media},
+    Kind.gone: {Place.status, Place.result, Place.media, Place.lookup},
     Kind.truncated: {Place.media},
     Kind.cut: {Place.media},
     Kind.html: {Place.media},
 }
+
+
+_DONE = {Kind.hang, Kind.reset_after, Kind.slow, Kind.unreadable, Kind.foreign_urls, Kind.no_number}
 
 
 class UnknownFault(ValueError):
@@ -108,13 +121,16 @@ class Fault:
     location: str = ""
 
     @property
+    def spoils_the_answer(self) -> bool:
+        """Whether what was asked is done, and only its answer suffers."""
+        return self.kind in {Kind.reset_after, Kind.hang, Kind.slow, Kind.unreadable}
+
+    @property
     def takes(self) -> bool:
         """Whether a submit that fails like this was accepted (and will be charged)."""
         if self.kind is Kind.server_error:
             return self.request_id if self.accepted is None else self.accepted
-        if self.kind in {Kind.hang, Kind.reset_after, Kind.slow, Kind.unreadable, Kind.foreign_urls}:
-            return self.accepted is not False
-        return False
+        return self.kind in _DONE and self.accepted is not False
 
 
 def read_fault(given: object) -> Fault:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import asdict, dataclass, field, fields
 from decimal import Decimal
 from enum import StrEnum
@@ -55,16 +55,19 @@ class Settings:
 
 @dataclass(kw_only=True)
 class Job:
-    """One accepted request."""
+    """One accepted request: `body` as it came, `words` the model's input inside it."""
 
     id: str
+    provider: str
     model: str
     body: dict[str, object]
+    words: dict[str, object]
     width: int
     height: int
     format: str
     seed: int
     fate: Fault | None
+    bills_failures: bool  # whether the time of a failed one is charged
     script: deque[tuple[str, int]]  # status answers to give before the true one: word, position
     stand: Stand = Stand.queued
     accepted_at: float = field(default_factory=time.time)
@@ -78,7 +81,7 @@ class Job:
 
     @property
     def prompt(self) -> str:
-        return str(self.body.get("prompt", ""))
+        return str(self.words.get("prompt") or "")
 
     @property
     def kind(self) -> Kind | None:
@@ -91,7 +94,16 @@ class Job:
 
     def line(self) -> dict[str, object]:
         """For the list in the counts: times as Unix seconds, no words of the prompt."""
-        told = ("id", "model", "stand", "accepted_at", "started_at", "finished_at", "cancelled_at")
+        told = (
+            "id",
+            "provider",
+            "model",
+            "stand",
+            "accepted_at",
+            "started_at",
+            "finished_at",
+            "cancelled_at",
+        )
         calls = ("status_calls", "result_calls", "downloads")
         return {name: getattr(self, name) for name in (*told, *calls)} | {
             "units": str(self.units),
@@ -125,42 +137,63 @@ class State:
         """Forgets everything but the key."""
         self.settings = Settings(key=self.settings.key)
         self.faults = FaultQueue()
-        self.counts = Counts()
+        self.counts: defaultdict[str, Counts] = defaultdict(Counts)  # by provider
         self.jobs: dict[str, Job] = {}
-        self._waiting: deque[Job] = deque()
-        self._running: set[str] = set()
+        self.files: dict[str, bytes] = {}  # what was uploaded, by its number
+        self._waiting: defaultdict[str, deque[Job]] = defaultdict(deque)
+        self._running: defaultdict[str, set[str]] = defaultdict(set)
 
-    def accept(self, model: str, body: dict[str, object], *, width: int, height: int, fmt: str) -> Job:
-        """A new request, queued and, where there is room, started at once."""
-        settings, fate = self.settings, self.faults.take(Place.outcome, prompt=str(body.get("prompt", "")))
-        asked = body.get("seed")
-        name = str(uuid.uuid4())
+    def accept(
+        self,
+        provider: str,
+        model: str,
+        body: dict[str, object],
+        *,
+        words: dict[str, object],
+        width: int,
+        height: int,
+        fmt: str,
+        name: str = "",
+        bills_failures: bool = False,
+    ) -> Job:
+        """A new request, queued and, where there is room, started at once; `name` is its number if not ours."""
+        settings, fate = self.settings, self.faults.take(Place.outcome, prompt=str(words.get("prompt") or ""))
+        asked = words.get("seed")
+        number = uuid.uuid4()
         job = Job(
-            id=name,
+            id=name or str(number),
+            provider=provider,
             model=model,
             body=body,
+            words=words,
+            bills_failures=bills_failures,
             width=settings.width or width,
             height=settings.height or height,
             format=settings.format or fmt,
-            seed=asked if isinstance(asked, int) else uuid.UUID(name).int % 2**53,
+            seed=asked if isinstance(asked, int) and asked >= 0 else number.int % 2**53,
             fate=fate,
             script=_script(settings, fate),
         )
-        self.jobs[name] = job
-        self._waiting.append(job)
-        self.counts.accepted += 1
-        self.counts.max_unfinished = max(self.counts.max_unfinished, self.unfinished)
-        self._advance()
+        self.jobs[job.id] = job
+        self._waiting[provider].append(job)
+        counts = self.counts[provider]
+        counts.accepted += 1
+        counts.max_unfinished = max(counts.max_unfinished, self._unfinished_at(provider))
+        self._advance(provider)
         return job
 
     @property
     def unfinished(self) -> int:
-        """Accepted and neither finished nor cancelled."""
-        return len(self._waiting) + len(self._running)
+        """Accepted and neither finished nor cancelled, at all providers."""
+        return sum(self._unfinished_at(provider) for provider in tuple(self._waiting))
 
     def position(self, job: Job) -> int:
-        """How many wait before this one."""
-        return self._waiting.index(job) if job in self._waiting else 0
+        """How many wait before this one at its provider."""
+        line = self._waiting[job.provider]
+        return line.index(job) if job in line else 0
+
+    def _unfinished_at(self, provider: str) -> int:
+        return len(self._waiting[provider]) + len(self._running[provider])
 
     def cancel(self, job: Job) -> bool:
         """Stops a request; False where it had ended already."""
@@ -169,29 +202,33 @@ class State:
         if job.kind is Kind.late_result:
             return True
         if job.stand is Stand.queued:
-            self._waiting.remove(job)
-        self._running.discard(job.id)
+            self._waiting[job.provider].remove(job)
+        self._running[job.provider].discard(job.id)
         job.stand, job.cancelled_at = Stand.cancelled, time.time()
         job.script.clear()
-        self.counts.cancelled += 1
-        self._advance()
+        self.counts[job.provider].cancelled += 1
+        self._advance(job.provider)
         return True
 
     def told(self, *, requests: bool) -> dict[str, object]:
-        """The counts, the processor seconds of this process, and the requests where asked for."""
+        """The counts of all providers together and of each, the processor seconds of this process, and the
+        requests where asked for.
+        """
         lines = {"requests": [job.line() for job in self.jobs.values()]} if requests else {}
         units = sum((job.units for job in self.jobs.values()), Decimal(0))
         more = {"unfinished": self.unfinished, "units": str(units), "cpu_seconds": time.process_time()}
-        return asdict(self.counts) | more | lines
+        each = {provider: asdict(counts) for provider, counts in self.counts.items()}
+        together = {one.name: sum(row[one.name] for row in each.values()) for one in fields(Counts)}
+        return together | {"providers": each} | more | lines
 
-    def _advance(self) -> None:
-        room = self.settings.concurrency
-        while self._waiting and (room is None or len(self._running) < room):
-            self._start(self._waiting.popleft())
+    def _advance(self, provider: str) -> None:
+        room, line = self.settings.concurrency, self._waiting[provider]
+        while line and (room is None or len(self._running[provider]) < room):
+            self._start(line.popleft())
 
     def _start(self, job: Job) -> None:
         job.stand, job.started_at = Stand.running, time.time()
-        self._running.add(job.id)
+        self._running[job.provider].add(job.id)
         if job.kind is Kind.never:
             return
         if self.settings.latency > 0:
@@ -200,17 +237,17 @@ class State:
             self._settle(job)
 
     def _finish(self, job: Job) -> None:
-        if job.id in self._running:  # not cancelled, and no reset since
+        if job.id in self._running[job.provider]:  # not cancelled, and no reset since
             self._settle(job)
-            self._advance()
+            self._advance(job.provider)
 
     def _settle(self, job: Job) -> None:
-        self._running.discard(job.id)
+        self._running[job.provider].discard(job.id)
         job.stand, job.finished_at = Stand.finished, time.time()
-        self.counts.finished += 1
-        if job.kind not in UNBILLED and job.prompt:
+        self.counts[job.provider].finished += 1
+        if job.prompt and (job.bills_failures or job.kind not in UNBILLED) and job.kind is not Kind.aborted:
             job.units = _units(job, self.settings.unit)
-            self.counts.charged += 1
+            self.counts[job.provider].charged += 1
 
 
 def _script(settings: Settings, fate: Fault | None) -> deque[tuple[str, int]]:

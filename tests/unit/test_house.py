@@ -148,6 +148,7 @@ def test_every_package_stands_under_the_import_rules():
 
 def test_every_adapter_stands_under_the_rule_that_they_do_not_know_each_other():
     shared = ("core.providers.__init__", "core.providers.http", "core.providers.sketch_")
+    shared += ("core.providers.fields", "core.providers.reading", "core.providers.endings")
     shared += ("core.storage.__init__", "core.storage.links")
     found = [name.removesuffix(".py").replace("/", ".") for name, _ in modules("core")]
 
@@ -188,7 +189,7 @@ def imported(node: ast.AST) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt", "requirements-peers.txt"])
 def test_every_dependency_is_locked_with_its_hash(lock):
     entries = re.split(r"\n(?=[A-Za-z])", (ROOT / lock).read_text())[1:]
 
