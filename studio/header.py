@@ -53,4 +53,4 @@ def _wire_search(asking: Asking, picker: gr.HTML) -> None:
         with told():
             return cards(asking, asking.person(request), search=str(sent(event).get("search") or ""))
 
-    picker.find(find, None, picker, trigger_mode="always_last", **QUIET)
+    picker.find(find, None, picker, trigger_mode="multiple", **QUIET)

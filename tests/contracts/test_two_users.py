@@ -4,17 +4,22 @@ database, by HTTP, by the socket, or through paths written into rows of their ow
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import uuid4
 
+import httpx
 import psycopg
 import pytest
 from psycopg import errors as pg
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
-from core import autosave, characters, generation, portraits, recovery
+import studio
+from core import api, autosave, characters, generation, portraits, recovery
 from core.db import jobs
 from core.errors import NotAllowed, NotFound
 from core.storage import LIBRARY, REFERENCES, WORKSPACE
@@ -30,6 +35,7 @@ from tests.builders import (
     rows,
     work,
 )
+from tests.fix_services import TwoPeopleGate, serving
 
 PORTRAIT = "/functions/v1/character-portrait"
 SECRET = b"these bytes are Ana's alone"
@@ -646,6 +652,7 @@ CALLS = {
     "request": lambda hers, person, services: generation.request(a_request(hers.character), person, services),
     "cancel": lambda hers, person, services: generation.cancel(hers.waiting_job, person, services),
     "retry": lambda hers, person, services: generation.retry(hers.ended_job, person, services),
+    "dismiss": lambda hers, person, services: generation.dismiss(hers.ended_job, person, services),
     "outcome": lambda hers, person, services: generation.outcome(hers.saved_job, person, services),
 }
 
@@ -684,6 +691,87 @@ def test_a_customer_does_not_work_here_even_on_rows_of_their_own(services, dsn, 
         }[call]()
 
     assert entries(services) == []
+
+
+# ---- the events of the studio's page
+
+ACTIONS = ("primary", "delete", "restore", "cancel", "dismiss", "retry", "again")
+
+
+def mounted(services, gate):
+    """The whole application; Gradio leaves event loops behind in a thread that has none while it is built."""
+
+    async def build():
+        return studio.mount(api.build(services, gate), services, gate)
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        return elsewhere.submit(asyncio.run, build()).result()
+
+
+def backend_events(client):
+    """Every event of the page that runs Python, by its number, with its name and how many inputs it takes.
+
+    Left out is `create`, which takes nothing of what is sent.
+    """
+    found = client.get("/studio/config").json()["dependencies"]
+    return [
+        (one["id"], one["targets"][0][1], len(one["inputs"]))
+        for one in found
+        if one["backend_fn"] and one["targets"][0][1] != "create"
+    ]
+
+
+def forged(hers, its_id, action):
+    """What a page of Ana's could send with any event, about one of her ids."""
+    return {
+        "id": str(its_id),
+        "character": str(hers.character.id),
+        "ids": [str(hers.portrait)],
+        "key": str(uuid4()),
+        "keys": [str(uuid4())],
+        "action": action,
+        "changes": {"name": "Mine now"},
+        "version": hers.character.version,
+        "forced": True,
+        "primary": True,
+        "search": "Juniper",
+    }
+
+
+def answer_to(client, number, inputs, data):
+    """The whole answer of one event, as the browser reads it."""
+    session = uuid4().hex
+    body = {"data": [None] * inputs, "event_data": data, "fn_index": number, "session_hash": session}
+    client.post("/studio/gradio_api/queue/join", json=body).raise_for_status()
+    with client.stream("GET", f"/studio/gradio_api/queue/data?session_hash={session}") as stream:
+        for line in stream.iter_lines():
+            if '"process_completed"' in line:
+                return line
+    pytest.fail(f"event {number} gave no answer")
+
+
+def test_no_event_of_the_page_shows_or_changes_somebody_elses_work(services, ana, ben, of_ana, of_ben):
+    gate = TwoPeopleGate()
+    gate.let_in(ana, ben)
+    ids = (of_ana.character.id, of_ana.portrait, of_ana.saved_job, of_ana.waiting_job, of_ana.ended_job)
+    hers = (of_ana.character.name, of_ana.path, of_ana.fresh_path, str(ana.id))
+    before = everything(services)
+    shown = {}
+
+    with (
+        serving(mounted(services, gate)) as url,
+        httpx.Client(base_url=url, cookies={"who": "ben"}, timeout=30, trust_env=False) as client,
+    ):
+        events = backend_events(client)
+        for (number, name, inputs), its_id in itertools.product(events, ids):
+            for action in ACTIONS if name == "act" else (None,):
+                said = answer_to(client, number, inputs, forged(of_ana, its_id, action))
+                shown[name, str(its_id), action] = said
+        services.stopping.set()
+
+    assert {name for _, name, _ in events} >= {"act", "ask", "generate", "open", "order", "save", "tiles"}
+    assert [what for what, said in shown.items() if any(words in said for words in hers)] == []
+    assert everything(services) == before
 
 
 # ---- the socket

@@ -164,6 +164,101 @@ def test_a_tag_is_kept_once_and_taken_away_with_its_button(desk: Desk):
     expect(desk.tags("Physical tags")).to_have_text(["Green eyes"])
 
 
+def test_a_tag_that_is_too_long_stays_in_the_field_and_says_so(desk: Desk):
+    box = desk.page.get_by_label("Physical tags")
+    box.fill(f"freckles, {'x' * 41}")
+
+    desk.page.keyboard.press("Enter")
+
+    expect(desk.tags("Physical tags")).to_have_text(["freckles"])
+    expect(box).to_have_value("x" * 41)
+    expect(desk.page.get_by_text("A tag takes at most 40 characters; this has 41.")).to_be_visible()
+
+
+def test_the_tags_the_prompt_leaves_out_are_told_apart(desk: Desk):
+    desk.page.get_by_label("Default outfit").fill("coat, scarf, boots, gloves, hat")
+
+    desk.page.keyboard.press("Enter")
+
+    left_out = desk.page.locator("#f_clothing_tags .tc-unused")
+    expect(left_out).to_have_text(["hat"])
+    expect(left_out).to_have_attribute("title", "Not in the prompt: it takes the first 4.")
+
+
+def test_a_persons_own_tags_stand_before_those_of_a_style(desk: Desk):
+    desk.page.get_by_role("button", name="Gentle", exact=True).click()
+    expect(desk.tags("Physical tags")).to_have_count(4)
+
+    desk.page.get_by_label("Physical tags").fill("freckles")
+    desk.page.keyboard.press("Enter")
+    desk.page.get_by_role("button", name="Bold", exact=True).click()
+
+    expect(desk.tags("Physical tags").first).to_have_text("freckles")
+
+
+def test_enter_in_the_search_opens_the_first_hit(desk: Desk, site: Site):
+    other = site.character(name="Tomas Brandt")
+    desk.page.get_by_test_id("character-picker").click()
+
+    desk.page.get_by_placeholder("Search characters").fill("toma")
+    desk.page.keyboard.press("Enter")
+
+    expect(desk.name).to_have_value("Tomas Brandt")
+    expect(desk.page).to_have_url(site.address(other))
+
+
+def test_the_face_of_the_character_stays_while_others_are_searched_for(
+    desk: Desk, site: Site, character: Character
+):
+    site.make_portraits(character, 1)
+    face = desk.page.locator(".cp-open .cp-face img")
+    expect(face).to_have_count(1)
+    desk.page.get_by_test_id("character-picker").click()
+
+    desk.page.get_by_placeholder("Search characters").fill("nobody of this name")
+
+    expect(desk.page.get_by_text("No character has this in its name.")).to_be_visible()
+    expect(face).to_have_count(1)
+
+
+def test_adult_cannot_be_chosen_where_only_safe_pictures_are_made(desk: Desk):
+    expect(desk.page.get_by_label("Adult")).to_be_disabled()
+
+
+def test_a_character_that_is_rated_adult_already_keeps_its_rating(site: Site, browser: Browser):
+    character = site.character(content_rating="nsfw")
+
+    with visit(browser, site.address(character)) as desk:
+        desk.settle()
+
+        expect(desk.page.get_by_label("Adult")).to_be_enabled()
+        expect(desk.page.get_by_label("Adult")).to_be_checked()
+
+
+def test_the_models_that_can_be_used_stand_first(desk: Desk):
+    desk.page.locator("#models_bar .mp-open").click()
+
+    options = desk.page.locator("#models_bar .mp-option")
+    usable = [option.is_enabled() for option in options.all()]
+    assert usable == sorted(usable, reverse=True)
+    assert not all(usable)
+    expect(options.last).to_have_attribute("title", re.compile("choose another", re.IGNORECASE))
+    expect(options.last).to_contain_text(re.compile("no key|needs a reference|paused"))
+
+
+def test_a_phone_on_its_side_shows_a_whole_row(site: Site, character: Character, browser: Browser):
+    site.make_portraits(character, 1)
+
+    with visit(browser, site.address(character), viewport={"width": 844, "height": 390}) as desk:
+        desk.settle()
+        tile = desk.tiles.first.bounding_box()
+        bar = desk.page.locator("#promptbar").bounding_box()
+
+        assert tile
+        assert bar
+        assert tile["y"] + tile["height"] <= bar["y"]
+
+
 def test_a_style_adds_its_tags_and_takes_them_away_again(desk: Desk):
     style = desk.page.get_by_role("button", name="Gentle", exact=True)
     style.click()

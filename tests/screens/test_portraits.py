@@ -137,6 +137,10 @@ def test_the_menu_works_with_keys_and_gives_the_focus_back(four: Desk):
 
     four.page.keyboard.press("ArrowDown")
     expect(four.page.get_by_role("menuitem", name="Regenerate with this prompt")).to_be_focused()
+    four.page.keyboard.press("End")
+    expect(four.page.get_by_role("menuitem", name="Delete")).to_be_focused()
+    four.page.keyboard.press("Home")
+    expect(four.page.get_by_role("menuitem", name="Set as primary")).to_be_focused()
     four.page.keyboard.press("Escape")
 
     expect(four.page.get_by_role("menu")).to_have_count(0)
@@ -200,6 +204,67 @@ def test_a_download_is_the_file_itself(four: Desk):
 
     path = started.value.path()
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_after_a_delete_the_neighbour_has_the_focus(four: Desk):
+    neighbour = four.tiles.nth(2).get_attribute("data-id")
+
+    four.open_menu(four.tiles.nth(1)).get_by_role("menuitem", name="Delete").click()
+
+    expect(four.page.locator(f'[data-id="{neighbour}"] .pg-open')).to_be_focused()
+
+
+def test_new_pictures_are_asked_for_in_sight(four: Desk):
+    four.page.set_viewport_size({"width": 800, "height": 420})
+    four.page.locator("#stage-scroll").evaluate("box => (box.scrollTop = 9999)")
+
+    four.page.get_by_role("button", name="Generate").click()
+
+    expect(four.page.get_by_test_id("tile-job")).to_be_in_viewport()
+    assert four.page.locator("#stage-scroll").evaluate("box => box.scrollTop") == 0
+
+
+def test_generate_leads_to_the_first_field_that_is_missing_and_asks_for_nothing(desk: Desk):
+    desk.description.fill("Too short.")
+    desk.name.fill(" ")
+
+    desk.page.get_by_role("button", name="Generate").click()
+    expect(desk.name).to_be_focused()
+    desk.name.fill("Mira")
+    desk.page.get_by_role("button", name="Generate").click()
+    expect(desk.description).to_be_focused()
+
+    expect(desk.page.get_by_test_id("tile-job")).to_have_count(0)
+
+
+def test_generate_while_the_studio_is_away_says_that_nothing_was_asked_for(desk: Desk):
+    desk.page.evaluate("window.studio.away()")
+
+    desk.page.get_by_role("button", name="Generate").click()
+
+    expect(desk.page.get_by_text("The studio is away; nothing was asked for.")).to_be_visible()
+    expect(desk.page.get_by_text("What you type is kept in this browser")).to_be_visible()
+    assert not [event for event in desk.watch.events if '"keys"' in event]
+
+
+def test_a_failed_tile_on_a_phone_keeps_its_buttons_side_by_side_and_its_sentence_whole_on_request(
+    desk: Desk, site: Site, character: Character
+):
+    sentence = "The safety filter refused this picture. Change the description or your own words. " * 3
+    desk.page.set_viewport_size({"width": 340, "height": 700})
+    set_job(site, ask(site, character), error_message=sentence.strip(), status="failed")
+    tile = desk.page.get_by_test_id("tile-failed")
+    expect(tile).to_be_visible()
+    whole, again, away = tile.evaluate(  # at one moment: the tile moves while it appears
+        "tile => [tile, ...tile.querySelectorAll('button')].map(one => one.getBoundingClientRect().toJSON())"
+    )
+
+    assert whole["width"] <= 150
+    assert again["y"] == away["y"]
+    assert away["right"] <= whole["right"]
+    expect(tile.locator("small")).to_have_attribute("title", sentence.strip())
+    tile.locator("small").click()
+    expect(desk.notice).to_contain_text(sentence.strip())
 
 
 def test_a_running_job_shows_its_real_stage_progress_and_place(desk: Desk, site: Site, character: Character):

@@ -84,6 +84,7 @@ def test_what_was_typed_comes_back_after_a_reload_and_is_saved(desk: Desk, site:
     expect(desk.notice).to_contain_text("We put back what you typed")
     expect(desk.description).to_have_value(DESCRIPTION + " She hums while she steers.")
     expect(desk.badge).to_have_text("Saved", timeout=8_000)
+    expect(desk.notice).to_have_count(0)  # there is nothing to discard any more
     assert site.row(character).description.endswith("She hums while she steers.")
 
 
@@ -165,6 +166,20 @@ def test_two_people_see_both_texts_and_the_other_one_can_be_taken(
     expect(desk.name).to_have_value("Mira, theirs")
     expect(desk.badge).to_have_text("Saved")
     assert site.row(character).name == "Mira, theirs"
+
+
+def test_both_texts_are_shown_again_from_the_red_badge(desk: Desk, site: Site, character: Character):
+    desk.name.fill("Mira, mine")
+    site.change(character, name="Mira, theirs")
+    dialog = desk.page.get_by_role("alertdialog")
+    expect(dialog).to_be_visible()
+    desk.page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+
+    desk.badge.get_by_role("button").click()
+
+    expect(dialog).to_contain_text("Mira, theirs")
+    expect(dialog).to_contain_text("Mira, mine")
 
 
 def test_two_people_and_keeping_mine_changes_only_my_field(desk: Desk, site: Site, character: Character):

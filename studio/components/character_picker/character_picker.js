@@ -85,8 +85,9 @@ studio.on("values", renderButton);
 studio.on("shown", () => (renderButton(), renderList()));
 studio.on("face", (next) => ((face = next), renderButton()));
 watch("value", () => {
-  renderList();
   renderButton();
-  if (wanted !== null && props.value?.search === wanted) takeFirst();
+  if (props.value?.search !== search.value.trim()) return; // an answer to words that were typed over meanwhile
+  renderList();
+  if (wanted !== null) takeFirst();
 });
 renderButton();
