@@ -259,7 +259,7 @@
     Object.assign(desk, { id: record.id, version: record.version, saved: { ...record.values }, typed: { ...record.values } });
   }
 
-  let stopGivenBack = null;
+  let givenBackIsSaved = null;
 
   function giveDraftBack(record) {
     const draft = readDraft(record.id);
@@ -269,7 +269,12 @@
     desk.version = draft.version; // what was typed was typed over that version: a newer row is a conflict
     keepDraft();
     const when = new Date(draft.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    stopGivenBack = notice(`We put back what you typed at ${when} and had not saved yet.`, { action: "Discard it", onAction: () => loadTheirs(), seconds: 10 });
+    const stop = notice(`We put back what you typed at ${when} and had not saved yet.`, { action: "Discard it", onAction: () => loadTheirs(), seconds: 10 });
+    givenBackIsSaved = () => {
+      stop(); // there is nothing to discard any more
+      givenBackIsSaved = null;
+      notice(`What you typed at ${when} was put back, and is saved now.`);
+    };
     announce("dirty");
   }
 
@@ -285,6 +290,7 @@
     if (sameOne && !record.forced && (record.version <= desk.version || isDirty() || saving())) return inOrder(desk.typed);
     if (record.forced) dropDraft(record.id);
     take(record);
+    givenBackIsSaved = null; // what was put back belonged to the row before
     if (!sameOne) giveWordsBack();
     if (!record.forced) giveDraftBack(record);
     announce("shown", desk);
@@ -297,7 +303,7 @@
     if (answer.id !== desk.id) return dropDraft(answer.id);
     Object.assign(desk.saved, answer.changes);
     desk.version = answer.version;
-    stopGivenBack?.(); // there is nothing to discard any more
+    givenBackIsSaved?.();
     keepDraft();
     announce("values", desk.typed);
     announce("saved", answer);

@@ -81,10 +81,11 @@ def test_what_was_typed_comes_back_after_a_reload_and_is_saved(desk: Desk, site:
     desk.reload()
     desk.page.unroute("**/queue/join*")
 
-    expect(desk.notice).to_contain_text("We put back what you typed")
+    expect(desk.notice).to_contain_text("put back")
     expect(desk.description).to_have_value(DESCRIPTION + " She hums while she steers.")
     expect(desk.badge).to_have_text("Saved", timeout=8_000)
-    expect(desk.notice).to_have_count(0)  # there is nothing to discard any more
+    expect(desk.notice).to_contain_text("was put back, and is saved now")
+    expect(desk.page.get_by_role("button", name="Discard it")).to_have_count(0)
     assert site.row(character).description.endswith("She hums while she steers.")
 
 
