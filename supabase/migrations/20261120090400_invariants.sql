@@ -244,21 +244,43 @@ end $$;
 create trigger guard_library before insert or update on public.user_library
   for each row execute function studio.guard_library();
 
--- One primary: the row made primary last wins. Two people choosing at once lock each other's rows; the one Postgres
--- stops gives way quietly instead of failing its writer.
+-- One primary: the row made primary last wins. A transaction that has chosen checks the constraint at its end and
+-- waits there for everybody who chose beside it; if they waited for it too, Postgres would stop one with an error. So
+-- whoever comes second asks for its turn a while and then gives way quietly, and whoever has the turn waits for a
+-- locked row only when the other side's own look for a deadlock (once, after a second) is past.
 create function studio.keep_one_primary() returns trigger
 language plpgsql security definer set search_path = '' as $$
+declare
+  asked_at constant timestamptz := clock_timestamp();
+  my_turn boolean := false;
 begin
-  -- One after the other: two who switch at once would not see each other's choice, and the constraint would fail
-  -- the later one at its end.
-  perform pg_advisory_xact_lock(hashtextextended('primary:' || new.character_id::text, 0));
-  update public.character_portraits other set is_primary = false, primary_pinned = false
-  where other.character_id = new.character_id and other.id <> new.id and other.is_primary
-    and exists (select from public.character_portraits me where me.id = new.id and me.is_primary);
-  return null;
-exception when deadlock_detected then
+  while not my_turn and clock_timestamp() < asked_at + interval '200 milliseconds' loop
+    my_turn := pg_try_advisory_xact_lock(hashtextextended('primary:' || new.character_id::text, 0));
+    if not my_turn then
+      perform pg_sleep(0.005);
+    end if;
+  end loop;
+  while my_turn loop
+    begin
+      if clock_timestamp() < asked_at + interval '1500 milliseconds' then
+        perform from public.character_portraits other
+        where other.character_id = new.character_id and other.id <> new.id and other.is_primary
+        for update nowait;
+      end if;
+      update public.character_portraits other set is_primary = false, primary_pinned = false
+      where other.character_id = new.character_id and other.id <> new.id and other.is_primary
+        and exists (select from public.character_portraits me where me.id = new.id and me.is_primary);
+      return null;
+    exception
+      when lock_not_available then
+        perform pg_sleep(0.005);
+      when deadlock_detected then
+        my_turn := false;
+    end;
+  end loop;
   if studio.is_ours() then
-    raise;
+    raise exception 'Somebody else chose a primary portrait of this character at the same moment.'
+      using errcode = 'deadlock_detected';  -- our own writes repeat on it
   end if;
   update public.character_portraits set is_primary = false where id = new.id;
   return null;
