@@ -226,7 +226,7 @@ def test_a_job_tells_where_it_stands_and_in_the_end_its_picture(services, ana, a
 
 
 def test_a_call_that_ends_before_its_picture_says_how_the_job_stands(services, ana, app, monkeypatch):
-    monkeypatch.setattr(api, "LONGEST_WAIT", 0.2)
+    monkeypatch.setattr(api.portraits, "LONGEST_WAIT", 0.2)
     character = a_character(ana, services)
 
     answer = app.as_(ana).post(PORTRAIT, json={"characterId": str(character.id)})

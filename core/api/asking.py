@@ -1,0 +1,52 @@
+"""What every call needs: the services, who asks, and addresses another origin can use."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, ConfigDict, field_validator
+from starlette.requests import HTTPConnection
+
+from core.errors import NotSignedIn
+from core.services import Services
+from core.values import Person
+
+
+class Body(BaseModel):
+    """A JSON body: unknown keys are ignored, texts are short and hold no NUL."""
+
+    model_config = ConfigDict(extra="ignore", str_max_length=4000)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_nul(cls, value: object) -> object:
+        texts: list[object] = cast("list[object]", value) if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and "\x00" in text for text in texts):
+            raise ValueError("it holds a NUL character, which no text needs")
+        return cast("object", value)
+
+
+def _services(conn: HTTPConnection) -> Services:
+    return conn.app.state.services
+
+
+def _person(conn: HTTPConnection) -> Person:
+    person = conn.app.state.gate.person(conn)
+    if person is None:
+        raise NotSignedIn("Sign in first.")
+    return person
+
+
+Serving = Annotated[Services, Depends(_services)]
+Asking = Annotated[Person, Depends(_person)]
+
+
+def absolute(link: str, request: Request) -> str:
+    """A link another origin can use: PUBLIC_URL, else the address the caller used."""
+    return base_address(request) + link if link else ""
+
+
+def base_address(request: Request) -> str:
+    """PUBLIC_URL, else the address the caller used; without a slash at its end."""
+    return (request.app.state.services.settings.public_url or str(request.base_url)).rstrip("/")
