@@ -1,5 +1,6 @@
-"""Everything at once, at random, for CHAOS_SECONDS: dying and frozen workers, a dying database, a moody provider,
-people who cancel. Afterwards every picture that the provider finished is saved once, or says why not.
+"""Everything at once, at random, for CHAOS_SECONDS: dying and frozen workers, a dying database, moody providers, a
+storage that goes away, people who cancel. Afterwards every picture that a provider finished is saved once, or says
+why not, and what the providers charged for stands in our ledger.
 """
 
 import os
@@ -15,10 +16,18 @@ from core import generation
 from core.errors import StudioError
 from core.values import JobId, PortraitRequest
 from tests.chaos.plant import Plant, open_plant
+from tests.chaos.stores import Store, open_store
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "120"))
 SEED = int(os.environ.get("CHAOS_SEED", str(random.SystemRandom().randrange(10**6))))
-LIMIT = 6
+# What each provider is asked for; together they see every way an answer comes.
+MODELS = (
+    "fal-ai/flux/dev",
+    "black-forest-labs/flux-schnell",
+    "txt2img/sd_xl_base_1.0.safetensors",
+    "worker-sdxl",
+)
+LIMITS = {"FAL_LIMIT": "6", "REPLICATE_LIMIT": "4", "NOVITA_LIMIT": "4", "RUNPOD_LIMIT": "4"}
 # Each of these leaves a finished picture that must be saved, or an end that says why there is none.
 FAULTS = (
     {"at": "submit", "kind": "rate_limited", "retry_after": "1"},
@@ -33,7 +42,7 @@ FAULTS = (
     {"at": "media", "kind": "html"},
     {"at": "media", "kind": "cut"},
     {"at": "outcome", "kind": "content_policy"},
-    {"at": "outcome", "kind": "black"},
+    {"at": "outcome", "kind": "blank"},
     {"at": "outcome", "kind": "media_expired"},
     {"at": "outcome", "kind": "regress"},
     {"at": "outcome", "kind": "late_result"},
@@ -42,14 +51,19 @@ FAULTS = (
 
 @pytest.mark.chaos
 @pytest.mark.timeout(SECONDS + 240)
-def test_nothing_paid_is_lost_and_nothing_is_paid_twice(tmp_path_factory):
-    print(f"CHAOS_SEED={SEED}, {SECONDS:.0f} s")
+@pytest.mark.parametrize("kind", ["folder", "supabase"])
+def test_nothing_paid_is_lost_and_nothing_is_paid_twice(tmp_path_factory, kind):
+    print(f"CHAOS_SEED={SEED}, {SECONDS / 2:.0f} s on {kind} storage")
     chance = random.Random(SEED)
-    settings = {"FAL_LIMIT": str(LIMIT), "GIVE_UP_AFTER": "20"}
-    with open_plant(tmp_path_factory.mktemp("chaos"), None, **settings) as plant:
+    with (
+        open_store(kind) as store,
+        open_plant(
+            tmp_path_factory.mktemp("chaos"), None, GIVE_UP_AFTER="20", **LIMITS, **store.settings()
+        ) as plant,
+    ):
         plant.emulator.set(latency=0.4, format="jpeg", width=512, height=768)
-        storm = Storm(plant, chance)
-        storm.rage(SECONDS)
+        storm = Storm(plant, store, chance)
+        storm.rage(SECONDS / 2)
         storm.calm_down()
 
         told = storm.tally()
@@ -58,6 +72,7 @@ def test_nothing_paid_is_lost_and_nothing_is_paid_twice(tmp_path_factory):
         assert told["sent_twice"] == 0
         assert told["lost"] == [], plant.log_text()[-6000:]
         assert told["doubled"] == 0
+        assert told["charged and shown as free"] == []
         assert told["leaked_keys"] == 0
         assert told["saved"] > 0
 
@@ -65,8 +80,9 @@ def test_nothing_paid_is_lost_and_nothing_is_paid_twice(tmp_path_factory):
 class Storm:
     """Two workers under fire."""
 
-    def __init__(self, plant: Plant, chance: random.Random) -> None:
+    def __init__(self, plant: Plant, store: Store, chance: random.Random) -> None:
         self.plant = plant
+        self.store = store
         self.chance = chance
         self.character = plant.make_character()
         self.jobs: dict[JobId, str] = {}
@@ -77,7 +93,9 @@ class Storm:
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             strike = self.chance.choice(
-                [self.ask] * 6 + [self.spoil] * 3 + [self.cancel, self.kill, self.freeze, self.terminate]
+                [self.ask] * 6
+                + [self.spoil] * 3
+                + [self.spoil_storage, self.cancel, self.kill, self.freeze, self.terminate]
             )
             strike()
             if self.chance.random() < 0.01:
@@ -86,10 +104,10 @@ class Storm:
 
     def ask(self) -> None:
         word = f"number {len(self.jobs)} of the storm"
-        flux = "fal-ai/flux/dev"
+        key = self.chance.choice(MODELS)
         try:
             known = generation.models_for(self.plant.person, self.plant.services)
-            model = next(one.model.id for one in known if one.model.model_key == flux)
+            model = next(one.model.id for one in known if one.model.model_key == key)
             wanted = PortraitRequest(character_id=self.character.id, own_words=word, model_id=model)
             asked = generation.request(wanted, self.plant.person, self.plant.services)
         except StudioError:
@@ -106,6 +124,10 @@ class Storm:
 
     def spoil(self) -> None:
         self.plant.emulator.fault(**self.chance.choice(FAULTS))
+
+    def spoil_storage(self) -> None:
+        self.blows += 1
+        self.store.spoil(self.chance, Path(self.plant.environment["STUDIO_HOME"]))
 
     def kill(self) -> None:
         self.replace(signal.SIGKILL)
@@ -163,7 +185,8 @@ class Storm:
         accepted = self.accepted_words()
         saved, unknown = self.words_where("l.id IS NOT NULL"), self.words_where("j.stage = 'outcome_unknown'")
         explained = self.words_where("j.status IN ('failed', 'cancelled')")
-        finished_well = [word for word, good in accepted if good]
+        finished_well = [word for word, good, _ in accepted if good]
+        charged = {word for word, _, charged in accepted if charged}
         return {
             "jobs": len(self.jobs),
             "blows": self.blows,
@@ -172,33 +195,43 @@ class Storm:
             "unknown": len(unknown),
             "failed or cancelled": len(explained),
             "unfinished": self.unfinished(),
-            "sent_twice": len(accepted) - len({word for word, _ in accepted}),
+            "sent_twice": len(accepted) - len({word for word, _, _ in accepted}),
             "lost": sorted(set(finished_well) - saved - unknown),
             "doubled": self.count(
                 "SELECT count(*) FROM (SELECT 1 FROM user_library GROUP BY split_part(storage_path, '/', 4)"
                 " HAVING count(*) > 1) d"
             ),
+            "charged and shown as free": sorted(charged - self.words_with_spend()),
             "leaked_keys": self.plant.emulator.counts(requests=False)["leaked_keys"],
         }
 
-    def accepted_words(self) -> list[tuple[str, bool]]:
-        """For each request the provider took: which job's words it held, and whether a good picture came of it."""
+    def accepted_words(self) -> list[tuple[str, bool, bool]]:
+        """For each request a provider took: which job's words it held, whether a good picture came of it, and
+        whether it was charged.
+        """
         found = []
         for line in self.plant.emulator.counts()["requests"]:
             whole = self.plant.emulator.request(line["id"])
-            prompt = whole["body"]["prompt"]
-            word = next(one for one in self.jobs.values() if f"{one}," in prompt)
-            found.append((word, line["stand"] == "finished" and is_good(whole)))
+            word = next(one for one in self.jobs.values() if f"{one}," in whole["prompt"])
+            good = line["stand"] == "finished" and is_good(whole)
+            found.append((word, good, float(line["units"]) > 0))
         return found
 
+    def words_with_spend(self) -> set[str]:
+        """The jobs our ledger shows an amount for, or an unknown one; the rest it shows as free."""
+        return self._words("SELECT job_id FROM studio.spend WHERE is_unknown OR amount_usd > 0")
+
     def words_where(self, condition: str) -> set[str]:
+        return self._words(
+            f"SELECT j.id FROM jobs j LEFT JOIN user_library l ON l.job_id = j.id WHERE {condition}"
+        )
+
+    def _words(self, statement: str) -> set[str]:
         with psycopg.connect(self.plant.dsn) as conn:
-            rows = conn.execute(
-                f"SELECT j.id FROM jobs j LEFT JOIN user_library l ON l.job_id = j.id WHERE {condition}"
-            ).fetchall()
+            rows = conn.execute(statement).fetchall()
         return {self.jobs[JobId(row[0])] for row in rows if JobId(row[0]) in self.jobs}
 
 
 def is_good(request: dict) -> bool:
     """Fates after which no picture is to be had, whatever we do."""
-    return request.get("kind") not in {"content_policy", "black", "media_expired"}
+    return request.get("kind") not in {"content_policy", "blank", "media_expired"}

@@ -95,7 +95,7 @@ class Desk:
         job = self._state.jobs.get(job_id)
         if job is None:
             raise ValueError("There is no such request.")
-        return json_reply(job.line() | {"body": job.body})
+        return json_reply(job.line() | {"body": job.body, "prompt": job.prompt})
 
     def _faults(self, _given: str) -> Reply:
         return json_reply([asdict(fault) for fault in self._state.faults.waiting])
