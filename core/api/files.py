@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import WithJsonSchema
 
 from core.api.answers import refusals
 from core.api.asking import Serving
@@ -37,6 +38,8 @@ _PICTURE = {
     kind: {"schema": {"type": "string", "format": "binary"}}
     for kind in (*_MEDIA_TYPES.values(), "application/octet-stream")
 }
+# An unknown one is answered like an unknown picture; this is how the document shows the known ones.
+_A_BUCKET = WithJsonSchema({"type": "string", "enum": list(BUCKETS), "examples": [PUBLIC_ASSETS]})
 _ETAG = {"ETag": {"description": "Send it back in If-None-Match.", "schema": {"type": "string"}}}
 _ANSWERS = {
     200: {"description": "The picture.", "content": _PICTURE, "headers": _ETAG},
@@ -64,8 +67,8 @@ def router() -> APIRouter:
     found = APIRouter(tags=["Files"])
 
     def file(
-        bucket: str,
-        path: str,
+        bucket: Annotated[str, _A_BUCKET, Path()],
+        path: Annotated[str, Path(examples=["attribute-images/age/30s-anime-0a1b2c3d.jpg"])],
         request: Request,
         services: Serving,
         token: Annotated[str, Query(description="Our signature; the bucket `assets` needs none.")] = "",

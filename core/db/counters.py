@@ -36,7 +36,7 @@ class _Source:
 def fold(conn: Connection) -> None:
     """Add what was written since the last fold, at most a few thousand rows; nothing where another process does it.
 
-    A row counts once its transaction and every older one have ended: a long transaction delays, and loses nothing.
+    A row counts once its transaction and every older one have ended: a long writing one delays, and loses nothing.
     Raises QueryTimedOut after 10 s.
     """
     conn.execute("SELECT set_config('statement_timeout', '10s', true)")
