@@ -114,10 +114,14 @@ class LastResort:
 
 def route_of(scope: Scope) -> str:
     """The registered address that took a request, `other` where none did: a bounded set, whatever is asked."""
+    if scope["path"].startswith("/studio/"):  # Gradio's many addresses are one page to us
+        return "/studio"
     route = scope.get("route")
-    if route is None:
-        return "/studio" if scope["path"].startswith("/studio/") else "other"
-    return str(getattr(route, "path_format", None) or getattr(route, "path", "other"))
+    return (
+        "other"
+        if route is None
+        else str(getattr(route, "path_format", None) or getattr(route, "path", "other"))
+    )
 
 
 def _name_of(scope: Scope) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -17,12 +17,13 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import WithJsonSchema
+from starlette.types import Receive, Scope, Send
 
 from core.api.answers import refusals
 from core.api.asking import Serving
 from core.errors import NotFound, ObjectMissing, StorageFailed
 from core.services import Services
-from core.storage import BUCKETS, PUBLIC_ASSETS, Streams
+from core.storage import BUCKETS, PUBLIC_ASSETS, Pieces, Streams
 
 # Written down, because what `mimetypes` knows depends on the machine, and .webp is missing on some.
 _MEDIA_TYPES = {
@@ -122,17 +123,27 @@ def _sent(file: _File, request: Request, services: Services, *, download: bool) 
         status = 206
     headers["Content-Length"] = str(end - start)
     kind = _media_type(file.path)
+    storage = services.storage
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=kind)
-    return StreamingResponse(_pieces(file, services, start, end), status, headers, media_type=kind)
+    if file.data is None and isinstance(storage, Streams):
+        pieces = storage.pieces(file.bucket, file.path, start=start, length=end - start)
+        return _Streaming(pieces, status, headers, media_type=kind)
+    return Response((file.data or b"")[start:end], status, headers, media_type=kind)
 
 
-def _pieces(file: _File, services: Services, start: int, end: int) -> Iterator[bytes]:
-    """The bytes from `start` to before `end`. The first piece is read here: what is not there is said in time."""
-    storage = services.storage
-    if file.data is not None or not isinstance(storage, Streams):
-        return iter([(file.data or b"")[start:end]])
-    return storage.pieces(file.bucket, file.path, start=start, length=end - start)
+class _Streaming(StreamingResponse):
+    """Pieces of a file, which is let go of also where the caller leaves before the last one."""
+
+    def __init__(self, pieces: Pieces, status: int, headers: Mapping[str, str], *, media_type: str) -> None:
+        super().__init__(iter(pieces), status, headers, media_type)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._pieces.close()
 
 
 def _is_known(request: Request, etag: str) -> bool:

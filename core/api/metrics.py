@@ -40,7 +40,6 @@ from core.db.counters import DURATIONS, Totals
 from core.errors import DatabaseUnavailable, NotAllowed, NotSignedIn, StudioError
 from core.services import Services
 
-_FRESH = 5.0  # seconds one look at the database serves
 _WAIT = 1.0  # seconds a scrape waits for a look; without one it says that the database is away
 _MOST_STUCK = 1000
 _LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -71,6 +70,8 @@ class Look:
 
 class Meter:
     """The numbers of one application: counted here, and looked up in the database at most every five seconds."""
+
+    fresh = 5.0  # seconds that one look at the database serves
 
     def __init__(self, services: Services, *, version: str) -> None:
         self._services = services
@@ -115,7 +116,7 @@ class Meter:
         with self._guard:
             now = time.monotonic()
             standing = self._looking
-            if standing is not None and (not standing.done() or now - self._looked_at < _FRESH):
+            if standing is not None and (not standing.done() or now - self._looked_at < self.fresh):
                 return standing
             self._looking, self._looked_at = Future(), now
             threading.Thread(target=self._answer, args=(self._looking,), name="metrics", daemon=True).start()

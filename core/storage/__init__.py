@@ -97,6 +97,18 @@ class Storage(Protocol):
         ...
 
 
+class Pieces(Protocol):
+    """An object on its way out: pieces in their order; `close` ends it early, and twice is no error."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The pieces that are left."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
 @runtime_checkable
 class Streams(Protocol):
     """A `Storage` that can also hand an object over in pieces, so that a large one is never whole in memory."""
@@ -105,7 +117,7 @@ class Streams(Protocol):
         """As `Storage.info`."""
         ...
 
-    def pieces(self, bucket: str, path: str, *, start: int, length: int) -> Iterator[bytes]:
+    def pieces(self, bucket: str, path: str, *, start: int, length: int) -> Pieces:
         """`length` bytes from `start` on, opened at once: raises ObjectMissing, StorageFailed before the first piece.
 
         Fewer bytes come where the object was replaced by a shorter one meanwhile.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from core.errors import NotAllowed, ObjectMissing, StorageFailed
-from core.storage import Address, ObjectInfo, checked
+from core.storage import Address, ObjectInfo, Pieces, checked
 
 _PIECE = 256 * 1024  # bytes
 
@@ -41,11 +41,11 @@ class FolderStorage:
         with _said_plainly("read"):
             return self._place(checked(bucket, path)).read_bytes()
 
-    def pieces(self, bucket: str, path: str, *, start: int, length: int) -> Iterator[bytes]:
+    def pieces(self, bucket: str, path: str, *, start: int, length: int) -> Pieces:
         """As `Streams.pieces`. A file that is replaced meanwhile is read on as it was."""
         with _said_plainly("read"):
             file = self._place(checked(bucket, path)).open("rb")
-        return _read_pieces(file, start, length)
+        return _FilePieces(file, start, length)
 
     def copy(self, source: tuple[str, str], target: tuple[str, str]) -> None:
         """As `Storage.copy`. The bytes are copied: two names for one file would share one fate."""
@@ -114,12 +114,24 @@ class FolderStorage:
                     yield _info(bucket, prefix + entry.name, entry.stat(follow_symlinks=False))
 
 
-def _read_pieces(file: BinaryIO, start: int, length: int) -> Iterator[bytes]:
-    with file, _said_plainly("read"):
-        file.seek(start)
-        while length > 0 and (piece := file.read(min(_PIECE, length))):
-            length -= len(piece)
-            yield piece
+class _FilePieces:
+    """`Pieces` of an open file, which is closed after the last of them."""
+
+    def __init__(self, file: BinaryIO, start: int, length: int) -> None:
+        self._file = file
+        self._start = start
+        self._length = length
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = self._length
+        with self._file as file, _said_plainly("read"):
+            file.seek(self._start)
+            while left > 0 and (piece := file.read(min(_PIECE, left))):
+                left -= len(piece)
+                yield piece
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -43,7 +43,7 @@ def samples(app, **headers):
 @pytest.fixture
 def fresh(monkeypatch):
     """Every scrape looks at the database anew."""
-    monkeypatch.setattr("core.api.metrics._FRESH", 0.0)
+    monkeypatch.setattr("core.api.metrics.Meter.fresh", 0.0)
 
 
 def catch_up(services):
