@@ -108,6 +108,12 @@ class Events:
             with self._guard:
                 self._subscriptions.discard(subscription)
 
+    @property
+    def subscribers(self) -> int:
+        """Open pages and waiting calls of this process."""
+        with self._guard:
+            return len(self._subscriptions)
+
     def _run(self) -> None:
         missed = False
         while not self._stop.is_set():

@@ -77,8 +77,7 @@ def request(asked: PortraitRequest, person: Person, services: Services) -> Asked
 
     Raises NotAllowed, NotFound, BadRequest, PolicyRefused, NoSuchModel, NoModel, BudgetSpent, TooMany.
     """
-    if asked.idempotency_key is not None and not 1 <= len(asked.idempotency_key) <= _LONGEST_KEY:
-        raise BadRequest(f"An Idempotency-Key has 1 to {_LONGEST_KEY} characters.", field="Idempotency-Key")
+    _refuse_unfit_key(asked.idempotency_key)
     if (standing := _asked_before(asked, person, services)) is not None:
         return standing
     plan = plans.make(asked, person, services)
@@ -99,6 +98,18 @@ def request(asked: PortraitRequest, person: Person, services: Services) -> Asked
     _log.info("portrait_asked", job_id=str(job_id), provider=plan.model.provider, created=created)
     waits = (NO_WORKER,) if idle else ()
     return Asked(job_id=job_id, created=created, warnings=(*plan.warnings, *waits))
+
+
+def _refuse_unfit_key(key: str | None) -> None:
+    """Raise BadRequest for a key that is empty, long, or more than plain letters: bytes beyond ASCII have no one
+    spelling in a header, so the same key could come as two.
+    """
+    if key is None:
+        return
+    if not 1 <= len(key) <= _LONGEST_KEY or not (key.isascii() and key.isprintable()):
+        raise BadRequest(
+            f"An Idempotency-Key has 1 to {_LONGEST_KEY} plain characters (ASCII).", field="Idempotency-Key"
+        )
 
 
 def _asked_before(asked: PortraitRequest, person: Person, services: Services) -> Asked | None:

@@ -4,6 +4,7 @@ sign-in (SPEC "HTTP"): otherwise any web page a person has open could spend thei
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -15,7 +16,9 @@ from core.errors import SetupFailed
 from core.settings import Settings
 
 _JSON_ONLY = "/functions/"
+_READ_WHOLE = ("/functions/", "/callbacks/")
 LONGEST_BODY = 1024 * 1024  # bytes: a character with every field full is a tenth of it
+SLOWEST_BODY = 20.0  # seconds until all of it is here
 
 
 class SameOrigin:
@@ -73,21 +76,28 @@ class SameOrigin:
 
 
 class BodyLimit:
-    """Reads the body of a call under /functions before it is served, and refuses one that is too long. Plain ASGI."""
+    """Reads the body of a call under /functions or /callbacks before it is served, and refuses one that is too long
+    or comes too slowly. Plain ASGI.
+    """
 
-    def __init__(self, app: ASGIApp, *, longest: int = LONGEST_BODY) -> None:
+    def __init__(self, app: ASGIApp, *, longest: int = LONGEST_BODY, slowest: float = SLOWEST_BODY) -> None:
         self._app = app
         self._longest = longest
+        self._slowest = slowest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or answer 413."""
-        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(_JSON_ONLY):
+        """Serve one request, or answer 413 or 408."""
+        if scope["type"] != "http" or not scope["path"].startswith(_READ_WHOLE):
             await self._app(scope, receive, send)
             return
-        read = await self._read(receive)
+        try:
+            read = await asyncio.wait_for(self._read(receive), self._slowest)
+        except TimeoutError:
+            slow = "The body came too slowly. Send it again, or over a better line."
+            await _hang_up(408, "TOO_SLOW", slow)(scope, receive, send)
+            return
         if read is None:
-            body = {"success": False, "error": "The body is too large. Send less.", "code": "TOO_LARGE"}
-            await JSONResponse(body, 413, headers={"Connection": "close"})(scope, receive, send)
+            await _hang_up(413, "TOO_LARGE", "The body is too large. Send less.")(scope, receive, send)
             return
 
         async def once_more() -> Message:
@@ -106,6 +116,12 @@ class BodyLimit:
             if length > self._longest:
                 return None
         return read
+
+
+def _hang_up(status: int, code: str, sentence: str) -> JSONResponse:
+    """A refusal after which the rest of the body is not read."""
+    body = {"success": False, "error": sentence, "code": code}
+    return JSONResponse(body, status, headers={"Connection": "close"})
 
 
 def _name(host: str) -> str:

@@ -4,12 +4,17 @@ repeats them and a test keeps the two equal.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_ORIGIN = re.compile(
+    r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?"
+)  # as browsers spell it: lower case
 
 
 class WorkerMode(StrEnum):
@@ -144,6 +149,9 @@ class Settings(BaseSettings):
     files_secret: SecretStr | None = Field(
         default=None, description="Signs links to images; empty: made once under STUDIO_HOME."
     )
+    metrics_token: SecretStr | None = Field(
+        default=None, description="Bearer token that reads /metrics; empty: only this machine reads it."
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @field_validator("log_level")
@@ -153,6 +161,18 @@ class Settings(BaseSettings):
         if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("LOG_LEVEL is one of DEBUG, INFO, WARNING, ERROR")
         return level
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _whole_origins(cls, value: str) -> str:
+        """An origin is what a browser sends: scheme and host, and a port where it is not the scheme's own."""
+        for origin in filter(None, (part.strip().rstrip("/") for part in value.split(","))):
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    "ALLOWED_ORIGINS names each origin whole, such as https://app.example.org, with commas; "
+                    "a star or a path is none"
+                )
+        return value
 
     @cached_property
     def home(self) -> Path:

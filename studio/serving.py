@@ -122,6 +122,8 @@ class PageGate:
                 headers = MutableHeaders(scope=message)
                 headers["Content-Security-Policy"] = POLICY
                 headers["Referrer-Policy"] = "same-origin"
+                headers["Cross-Origin-Opener-Policy"] = "same-origin"
+                headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=(), usb=()"
                 headers["X-Content-Type-Options"] = "nosniff"
                 if early:
                     headers["Link"] = early

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict, field_validator
+from fastapi import Depends, Header, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, ConfigDict, WithJsonSchema, field_validator
 from starlette.requests import HTTPConnection
 
 from core.errors import NotSignedIn
@@ -27,11 +28,22 @@ class Body(BaseModel):
         return cast("object", value)
 
 
+# Only described here: the gate reads the header, and in embedded mode needs none.
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="bearer",
+    bearerFormat="JWT",
+    description="A token of the project's sign-in. The embedded studio knows its one local person without it.",
+)
+
+
 def _services(conn: HTTPConnection) -> Services:
     return conn.app.state.services
 
 
-def _person(conn: HTTPConnection) -> Person:
+def _person(
+    conn: HTTPConnection, _token: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Person:
     person = conn.app.state.gate.person(conn)
     if person is None:
         raise NotSignedIn("Sign in first.")
@@ -40,6 +52,16 @@ def _person(conn: HTTPConnection) -> Person:
 
 Serving = Annotated[Services, Depends(_services)]
 Asking = Annotated[Person, Depends(_person)]
+# What it must be is looked at by the use case, so that every caller hears the same; this is how the document shows it.
+IdempotencyKey = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]([ -~]*[!-~])?$"}),
+    Header(
+        alias="Idempotency-Key",
+        description="One for each purchase: the same key never buys twice, and with another body it is refused (409).",
+        examples=["three-seagulls-and-a-trombone-0001"],
+    ),
+]
 
 
 def absolute(link: str, request: Request) -> str:

@@ -6,17 +6,40 @@ Who waits for a portrait holds no thread: it waits for a change of its job in th
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Request, Response
+from fastapi import Body as Examples
+from fastapi.openapi.models import Example
 from fastapi.responses import JSONResponse
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from core import generation
-from core.api.asking import Asking, Body, Serving, absolute, base_address
-from core.errors import BadRequest
+from core.api.answers import (
+    AcceptedAnswer,
+    Answer,
+    FalImageAnswer,
+    JobAnswer,
+    PortraitAnswer,
+    Refusal,
+    refusals,
+)
+from core.api.asking import Asking, Body, IdempotencyKey, Serving, absolute, base_address
+from core.api.refusals import ask_again
+from core.errors import (
+    BadRequest,
+    BudgetSpent,
+    Conflict,
+    NoModel,
+    NoSuchModel,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+    PolicyRefused,
+    TooMany,
+)
 from core.events import Change, Subscription
 from core.generation import Asked, Outcome
 from core.services import Services
@@ -45,6 +68,58 @@ _STATUS_OF_FAILURE = {
     "BAD_KEY": 503,
     "PROVIDER_BUSY": 503,
     "TIMED_OUT": 504,
+}
+_ASKING = refusals(
+    BadRequest, NoSuchModel, NotSignedIn, BudgetSpent, NotAllowed, NotFound, Conflict, PolicyRefused, TooMany, NoModel,
+    codes={
+        400: ("BAD_ADDRESS", "CHARACTER_UNFINISHED", "FOREIGN_ADDRESS", "REFERENCE_MISSING"),
+        402: ("PRICE_UNKNOWN",),
+        403: ("BAD_PATH", "LINK_INVALID", "LINK_EXPIRED"),
+        409: ("IDEMPOTENCY_KEY_REUSED", "COLLISION", "CANCELLED"),
+        422: ("POLICY_MINOR", "CONTENT_REFUSED", "INVALID_INPUT", "IMAGE_BLANK"),
+        503: ("NO_I2I_MODEL", "BALANCE_EMPTY", "BAD_KEY", "PROVIDER_BUSY", "STORAGE"),
+        504: ("TIMED_OUT",),
+    },
+    open_at=502,
+)  # fmt: skip
+_JOB_LINK = {
+    "where it stands": {
+        "operationId": "job",
+        "parameters": {"job_id": "$response.body#/jobId"},
+        "description": "Ask where the job stands.",
+    }
+}
+_PORTRAIT_EXAMPLES: dict[str, Example] = {
+    "a saved character": {
+        "summary": "A new portrait of a character that is saved",
+        "value": {
+            "characterId": "7b0c4a52-9a55-4d53-8c3a-0c8b6f0b8b11",
+            "promptOverride": "losing an argument with a seagull, and enjoying it",
+            "presets": {"pose": "standing", "camera": "seen through a ship's porthole"},
+            "contentRating": "sfw",
+        },
+    },
+    "not saved yet": {
+        "summary": "A character that has no row yet",
+        "value": {
+            "characterData": {
+                "name": "Barnaby Quill",
+                "gender": "male",
+                "appearance_tags": ["grey beard", "ink-stained fingers"],
+                "description": "A retired clockmaker of seventy who knits scarves for statues and is always four minutes early.",
+            }
+        },
+    },
+}
+_FAL_EXAMPLES: dict[str, Example] = {
+    "by name": {
+        "summary": "A whole prompt, and the name of the character it is for",
+        "value": {
+            "prompt": "an adult lighthouse keeper with laugh lines, teaching a parrot to whistle jazz, watercolour",
+            "quality": "high",
+            "metadata": {"destination": "character_portrait", "characterName": "Mandy Marsh"},
+        },
+    }
 }
 
 
@@ -149,16 +224,33 @@ def _traits(body: CharacterBody) -> CharacterTraits:
 
 def router() -> APIRouter:
     """The calls under /functions/v1 that make portraits and tell of them."""
-    found = APIRouter(prefix="/functions/v1")
+    found = APIRouter(prefix="/functions/v1", tags=["Portraits"])
 
-    @found.post("/character-portrait")
+    @found.post(
+        "/character-portrait",
+        operation_id="character_portrait",
+        summary="Make a portrait",
+        response_model=None,
+        responses={
+            200: {"model": PortraitAnswer, "description": "Made and saved.", "links": _JOB_LINK},
+            202: {
+                "model": AcceptedAnswer,
+                "description": "Asked for, and not waited for.",
+                "links": _JOB_LINK,
+                "headers": {
+                    "Location": {"description": "Where to ask about it.", "schema": {"type": "string"}}
+                },
+            },
+            **_ASKING,
+        },
+    )
     async def character_portrait(  # pyright: ignore[reportUnusedFunction]
-        body: PortraitBody,
+        body: Annotated[PortraitBody, Examples(openapi_examples=_PORTRAIT_EXAMPLES)],
         request: Request,
         services: Serving,
         person: Asking,
-        idempotency_key: Annotated[str | None, Header()] = None,
-        prefer: Annotated[str, Header()] = "",
+        idempotency_key: IdempotencyKey = None,
+        prefer: Annotated[str, Header(description="`respond-async`: answer 202 at once.")] = "",
     ) -> Response:
         """Ask for a portrait and wait for it, at most 120 s; `Prefer: respond-async` does not wait."""
         wanted = body.as_request(idempotency_key, base=base_address(request))
@@ -168,29 +260,49 @@ def router() -> APIRouter:
             return _answer(outcome, asked, request)
         return _accepted(asked, outcome)
 
-    @found.post("/fal-image")
+    @found.post(
+        "/fal-image",
+        operation_id="fal_image",
+        summary="Make a picture from a whole prompt",
+        response_model=None,
+        responses={
+            200: {"model": FalImageAnswer, "description": "Made, or still under way.", "links": _JOB_LINK},
+            **_ASKING,
+        },
+    )
     async def fal_image(  # pyright: ignore[reportUnusedFunction]
-        body: FalImageBody,
+        body: Annotated[FalImageBody, Examples(openapi_examples=_FAL_EXAMPLES)],
         request: Request,
         services: Serving,
         person: Asking,
-        idempotency_key: Annotated[str | None, Header()] = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> Response:
         """The platform's older call: `completed` with the picture, or `queued` after 120 s."""
         asked, outcome = await _ask(body.as_request(idempotency_key), person, services, waits=True)
         if outcome.is_settled and outcome.job.status is not JobStatus.completed:
-            return _answer(outcome, asked, request)
+            return _failed(outcome)
         done = outcome.job.status is JobStatus.completed
-        return JSONResponse({
-            "status": "completed" if done else "queued",
-            "resultUrl": absolute(outcome.image_link, request) or None,
-            "jobId": str(asked.job_id),
-        })  # fmt: skip
+        return _sent(
+            FalImageAnswer(
+                status="completed" if done else "queued",
+                result_url=absolute(outcome.image_link, request) or None,
+                job_id=asked.job_id,
+            )
+        )
 
-    @found.get("/jobs/{job_id}")
-    def job(job_id: UUID, request: Request, services: Serving, person: Asking) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    @found.get(
+        "/jobs/{job_id}",
+        operation_id="job",
+        summary="Where a job stands",
+        response_model=None,
+        responses={
+            200: {"model": JobAnswer, "description": "As it stands now."},
+            **refusals(BadRequest, NotSignedIn, NotAllowed, NotFound),
+        },
+    )
+    def job(job_id: UUID, request: Request, services: Serving, person: Asking) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Where a job stands, and its picture once there is one."""
-        return _described(generation.outcome(JobId(job_id), person, services), request)
+        return _sent(_described(generation.outcome(JobId(job_id), person, services), request))
 
     return found
 
@@ -231,48 +343,63 @@ def _may_settle(change: Change, job_id: JobId) -> bool:
     return change.status in {"completed", "failed", "cancelled"} or change.stage == JobStage.outcome_unknown
 
 
+def _sent(answer: Answer, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(answer.as_json(), status, headers=headers)
+
+
 def _accepted(asked: Asked, now: Outcome) -> Response:
     """202: where the job stands; one that an earlier call asked for may have ended meanwhile."""
-    status = now.job.status
-    body = {"success": True, "jobId": str(asked.job_id), "status": status, "warnings": list(asked.warnings)}
-    return JSONResponse(body, 202, headers={"Location": f"/functions/v1/jobs/{asked.job_id}"})
+    answer = AcceptedAnswer(job_id=asked.job_id, status=now.job.status, warnings=asked.warnings)
+    return _sent(answer, 202, {"Location": f"/functions/v1/jobs/{asked.job_id}"})
 
 
 def _answer(outcome: Outcome, asked: Asked, request: Request) -> Response:
     job = outcome.job
-    if job.status is JobStatus.completed:
-        return JSONResponse({
-            "success": True,
-            "imageUrl": absolute(outcome.image_link, request),
-            "jobId": str(job.id),
-            "portraitId": str(outcome.portrait_id) if outcome.portrait_id else None,
-            "characterId": str(job.character_id) if job.character_id else None,
-            "generationTimeMs": round(outcome.seconds * 1000) if outcome.seconds is not None else None,
-            "storagePath": outcome.storage_path,
-            "warnings": list(asked.warnings),
-        })  # fmt: skip
+    if job.status is not JobStatus.completed:
+        return _failed(outcome)
+    return _sent(
+        PortraitAnswer(
+            image_url=absolute(outcome.image_link, request),
+            job_id=job.id,
+            portrait_id=outcome.portrait_id,
+            character_id=job.character_id,
+            generation_time_ms=_milliseconds(outcome.seconds),
+            storage_path=outcome.storage_path,
+            warnings=asked.warnings,
+        )
+    )
+
+
+def _failed(outcome: Outcome) -> Response:
+    job = outcome.job
     code = job.error_code or ("CANCELLED" if job.status is JobStatus.cancelled else "FAILED")
     status = 409 if job.status is JobStatus.cancelled else _STATUS_OF_FAILURE.get(code, 502)
     words = job.error_message or "The picture was cancelled."
-    return JSONResponse({"success": False, "error": words, "code": code, "jobId": str(job.id)}, status)
+    body = Refusal(error=words, code=code, job_id=job.id).model_dump(
+        mode="json", by_alias=True, exclude_none=True
+    )
+    return JSONResponse(body, status, headers=ask_again(status))
 
 
-def _described(outcome: Outcome, request: Request) -> dict[str, Any]:
+def _milliseconds(seconds: float | None) -> int | None:
+    return round(seconds * 1000) if seconds is not None else None
+
+
+def _described(outcome: Outcome, request: Request) -> JobAnswer:
     job = outcome.job
-    return {
-        "success": True,
-        "jobId": str(job.id),
-        "status": job.status,
-        "stage": job.stage,
-        "progress": job.progress,
-        "queuePosition": job.queue_position,
-        "cancelRequested": job.cancel_requested,
-        "error": job.error_message,
-        "code": job.error_code,
-        "characterId": str(job.character_id) if job.character_id else None,
-        "portraitId": str(outcome.portrait_id) if outcome.portrait_id else None,
-        "imageUrl": absolute(outcome.image_link, request) or None,
-        "storagePath": outcome.storage_path or None,
-        "costUsd": str(outcome.cost_usd) if outcome.cost_usd is not None else None,
-        "generationTimeMs": round(outcome.seconds * 1000) if outcome.seconds is not None else None,
-    }
+    return JobAnswer(
+        job_id=job.id,
+        status=job.status,
+        stage=job.stage,
+        progress=job.progress,
+        queue_position=job.queue_position,
+        cancel_requested=job.cancel_requested,
+        error=job.error_message,
+        code=job.error_code,
+        character_id=job.character_id,
+        portrait_id=outcome.portrait_id,
+        image_url=absolute(outcome.image_link, request) or None,
+        storage_path=outcome.storage_path or None,
+        cost_usd=str(outcome.cost_usd) if outcome.cost_usd is not None else None,
+        generation_time_ms=_milliseconds(outcome.seconds),
+    )

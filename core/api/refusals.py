@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from core.errors import StudioError
+from core.errors import ProviderBusy, StudioError
+
+# Seconds until it is worth asking again (RFC 9110): a place in one's queue, a provider or a database to come back.
+_ASK_AGAIN = {429: 10, 503: 15}
 
 
 def add(app: FastAPI) -> None:
@@ -17,10 +22,20 @@ def add(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _unserved)  # pyright: ignore[reportArgumentType]
 
 
+def ask_again(status: int, *, after: float | None = None) -> dict[str, str]:
+    """The Retry-After header of a 429 or 503; `after` seconds where that is known. Empty for other statuses."""
+    usual = _ASK_AGAIN.get(status)
+    return {} if usual is None else {"Retry-After": str(max(1, ceil(after if after is not None else usual)))}
+
+
 async def _refused(_request: Request, error: StudioError) -> Response:
     body: dict[str, object] = {"success": False, "error": error.sentence, "code": error.reason}
     field = getattr(error, "field", None)
-    return JSONResponse(body | ({"field": field} if field else {}), error.status)
+    after = error.retry_after if isinstance(error, ProviderBusy) else None
+    headers = ask_again(error.status, after=after)
+    if error.status == 401:  # noqa: PLR2004 -- RFC 9110 asks for it there
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(body | ({"field": field} if field else {}), error.status, headers=headers)
 
 
 async def _unserved(_request: Request, error: HTTPException) -> Response:

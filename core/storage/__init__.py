@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from core.errors import NotAllowed
 
@@ -94,4 +94,32 @@ class Storage(Protocol):
 
     def delete(self, bucket: str, path: str) -> None:
         """Remove an object; one that is not there is no error."""
+        ...
+
+
+class Pieces(Protocol):
+    """An object on its way out: pieces in their order; `close` ends it early, and twice is no error."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The pieces that are left."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A `Storage` that can also hand an object over in pieces, so that a large one is never whole in memory."""
+
+    def info(self, bucket: str, path: str) -> ObjectInfo | None:
+        """As `Storage.info`."""
+        ...
+
+    def pieces(self, bucket: str, path: str, *, start: int, length: int) -> Pieces:
+        """`length` bytes from `start` on, opened at once: raises ObjectMissing, StorageFailed before the first piece.
+
+        Fewer bytes come where the object was replaced by a shorter one meanwhile.
+        """
         ...

@@ -161,7 +161,7 @@ def test_every_adapter_stands_under_the_rule_that_they_do_not_know_each_other():
 def test_what_is_imported_is_asked_for_by_name():
     asked = set()
     for name, extras in re.findall(r"^([A-Za-z][\w-]*)(?:\[(.+)\])?", requirements(), re.MULTILINE):
-        asked |= {name.lower(), *(f"{name}-{extra}".lower() for extra in extras.split(","))}
+        asked |= {plain(name), *(plain(f"{name}-{extra}") for extra in extras.split(","))}
     bringers = packages_distributions()
 
     foreign = {
@@ -171,8 +171,13 @@ def test_what_is_imported_is_asked_for_by_name():
         for name in imported(node)
     } - {*sys.stdlib_module_names, *PRODUCT}
 
-    missing = {name for name in foreign if not asked & {one.lower() for one in bringers.get(name, [name])}}
+    missing = {name for name in foreign if not asked & {plain(one) for one in bringers.get(name, [name])}}
     assert missing == set()
+
+
+def plain(name: str) -> str:
+    """A package's name as every spelling of it agrees on (PEP 503): wheels write prometheus_client."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def requirements() -> str:

@@ -1,0 +1,155 @@
+"""What /metrics reads: how things stand now, each question bounded. Nothing here knows a person, a name or a prompt.
+
+Unlike the dashboard's questions these are the deployment's own, so they are asked with the studio's rights, read-only
+and with a time limit of their own (`bounded`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from psycopg.rows import class_row
+
+from core.db import Connection
+
+MOST_COUNTED = 10_000  # a count that says 10,000 may mean more
+_QUESTION_SECONDS = 0.8
+_ENTRYPOINTS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueStand:
+    """Entries of one entry point that may run now; `oldest_seconds` since the oldest of them may."""
+
+    entrypoint: str
+    depth: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """How many wait, and a time in seconds of the most urgent of them; None where none waits."""
+
+    number: int
+    seconds: float | None
+
+
+def bounded(conn: Connection) -> None:
+    """Let this transaction only read, and stop a question after 0.8 s (QueryTimedOut)."""
+    conn.execute(
+        "SELECT set_config('transaction_read_only', 'on', true), set_config('statement_timeout', %s, true)",
+        (f"{int(_QUESTION_SECONDS * 1000)}ms",),
+    )
+
+
+def unfinished(conn: Connection) -> Mapping[str, int]:
+    """Unfinished jobs by state: queued, processing, cancelling, outcome_unknown. Counts the 10,000 oldest."""
+    rows = conn.execute(
+        """
+        SELECT CASE WHEN status = 'processing' AND stage IN ('outcome_unknown', 'cancelling') THEN stage
+                    ELSE status END AS state, count(*)
+        FROM (SELECT status, stage FROM public.jobs WHERE status IN ('queued', 'processing')
+              ORDER BY created_at LIMIT %s) oldest
+        GROUP BY state
+        """,
+        (MOST_COUNTED,),
+    ).fetchall()
+    none = dict.fromkeys(("queued", "processing", "cancelling", "outcome_unknown"), 0)
+    return none | {row[0]: row[1] for row in rows}
+
+
+def queues(conn: Connection) -> Sequence[QueueStand]:
+    """Every entry point with entries that may run now, found one step in the index each."""
+    with conn.cursor(row_factory=class_row(QueueStand)) as cursor:
+        return cursor.execute(
+            """
+            WITH RECURSIVE known AS (
+                (SELECT q.entrypoint, 1 AS place FROM studio_queue.pgqueuer q
+                 WHERE q.status = 'queued' ORDER BY q.entrypoint LIMIT 1)
+                UNION ALL
+                SELECT next.entrypoint, known.place + 1 FROM known CROSS JOIN LATERAL (
+                    SELECT q.entrypoint FROM studio_queue.pgqueuer q
+                    WHERE q.status = 'queued' AND q.entrypoint > known.entrypoint
+                    ORDER BY q.entrypoint LIMIT 1) next
+                WHERE known.place < %(entrypoints)s
+            )
+            SELECT known.entrypoint,
+                (SELECT count(*) FROM (SELECT FROM studio_queue.pgqueuer q
+                    WHERE q.entrypoint = known.entrypoint AND q.status = 'queued' AND q.execute_after <= now()
+                    LIMIT %(most)s) due) AS depth,
+                coalesce((SELECT extract(epoch FROM clock_timestamp() - q.execute_after)::float8
+                    FROM studio_queue.pgqueuer q
+                    WHERE q.entrypoint = known.entrypoint AND q.status = 'queued' AND q.execute_after <= now()
+                    ORDER BY q.execute_after LIMIT 1), 0) AS oldest_seconds
+            FROM known
+            """,
+            {"entrypoints": _ENTRYPOINTS, "most": MOST_COUNTED},
+        ).fetchall()
+
+
+def unsaved(conn: Connection, *, platform_delay: float) -> Backlog:
+    """Completed portraits that have their picture and are not in the library; seconds since the oldest completed.
+
+    The platform's own jobs count after `platform_delay` seconds, as for recovery (core.db.jobs.unsaved).
+    """
+    row = conn.execute(
+        """
+        SELECT count(*), extract(epoch FROM clock_timestamp() - min(completed_at))::float8 FROM (
+            SELECT j.completed_at FROM public.jobs j
+            WHERE j.status = 'completed' AND j.character_id IS NOT NULL AND j.stage IS DISTINCT FROM 'saved'
+              AND j.stage IS DISTINCT FROM 'not_saved' AND j.metadata ->> 'destination' = 'character_portrait'
+              AND (j.runner = 'studio' OR j.completed_at < now() - make_interval(secs => %(delay)s))
+              AND EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = j.id)
+              AND NOT EXISTS (SELECT FROM public.user_library l WHERE l.job_id = j.id)
+              AND NOT EXISTS (SELECT FROM studio.removed_portraits r WHERE r.job_id = j.id)
+            ORDER BY j.created_at LIMIT %(most)s) waiting
+        """,
+        {"delay": platform_delay, "most": MOST_COUNTED},
+    ).fetchone()
+    return _backlog(row)
+
+
+def at_risk(conn: Connection) -> Backlog:
+    """Paid requests with a receipt whose result is not stored yet; seconds until the first provider deletes it."""
+    row = conn.execute(
+        """
+        SELECT count(*), extract(epoch FROM min(result_expires_at) - clock_timestamp())::float8 FROM (
+            SELECT s.result_expires_at FROM studio.submissions s
+            WHERE s.outcome IS NULL AND s.received_at IS NOT NULL
+              AND NOT EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = s.job_id)
+            ORDER BY s.submitted_at LIMIT %s) waiting
+        """,
+        (MOST_COUNTED,),
+    ).fetchone()
+    return _backlog(row)
+
+
+def workers_alive(conn: Connection, *, within: float) -> int:
+    """Workers that were heard of in the last `within` seconds."""
+    row = conn.execute(
+        """
+        SELECT count(*) FROM studio.workers
+        WHERE stopped_at IS NULL AND beat_at > clock_timestamp() - make_interval(secs => %s)
+        """,
+        (within,),
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def paused(conn: Connection) -> frozenset[str]:
+    """The providers that rest now."""
+    rows = conn.execute(
+        "SELECT provider FROM studio.provider_state WHERE paused_until > clock_timestamp() LIMIT 100"
+    ).fetchall()
+    return frozenset(row[0] for row in rows)
+
+
+def schema_version(conn: Connection) -> str:
+    """The newest migration that was applied, its 14 digits."""
+    row = conn.execute("SELECT coalesce(max(version), '') FROM studio.schema_migrations").fetchone()
+    return str(row[0]) if row else ""
+
+
+def _backlog(row: tuple[int, float | None] | None) -> Backlog:
+    return Backlog(number=row[0], seconds=row[1]) if row else Backlog(number=0, seconds=None)
