@@ -86,7 +86,9 @@ def _is_foreign(conn: Connection, job: Job, asset: Asset, owner: PersonId) -> bo
 def _copy(saving: _Saving, services: Services) -> None:
     """The permanent copy and its thumbnail, byte for byte; made anew where the thumbnail is missing."""
     storage = services.storage
-    storage.copy((WORKSPACE, saving.asset.path), (LIBRARY, saving.path))
+    # A cleaned result has no object any more: its copy was proved before.
+    if saving.asset.cleaned_at is None or storage.info(LIBRARY, saving.path) is None:
+        storage.copy((WORKSPACE, saving.asset.path), (LIBRARY, saving.path))
     beside = _thumbnail_beside(saving)
     if storage.info(WORKSPACE, beside) is not None:
         storage.copy((WORKSPACE, beside), (LIBRARY, saving.thumbnail_path))

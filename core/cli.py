@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -11,17 +12,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from core import characters, generation, recovery
+from core import characters, cleaning, generation, recovery
 from core.auth import LOCAL_PERSON
 from core.db.embedded import EmbeddedPostgres
 from core.errors import BadRequest, StudioError
 from core.plans import Plan
+from core.recovery import Step
 from core.services import Services, make_buckets, open_services, set_up_database
 from core.settings import Settings
 from core.values import CharacterId, JobId, PortraitRequest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console()
+_MOST_SHOWN = 200  # lines of a table
 
 
 @contextlib.contextmanager
@@ -60,20 +63,98 @@ def migrate() -> None:
 
 @app.command()
 def recover(
-    *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    job: Annotated[list[str] | None, typer.Option("--job", help="Only this job; may be repeated.")] = None,
 ) -> None:
-    """Set stuck jobs right, or say what would be done."""
+    """Set stuck jobs right, or say what would be done; what expires first at its provider comes first."""
     with _services() as services:
-        steps = recovery.recover(services, dry_run=dry_run)
+        _show_steps(_looks(services, job, dry_run=dry_run), dry_run=dry_run)
+        risk = recovery.at_risk(services)
         unknown = recovery.unknown_outcomes(services)
-    table = Table("Job", "Recovery", "Why")
-    for step in steps:
-        table.add_row(str(step.job_id), ("would " if dry_run else "") + step.action, step.why)
-    console.print(table if steps else "Nothing is stuck.")
+    if risk.nearest is not None:
+        console.print(
+            f"[yellow]At risk[/yellow]: {risk.count} paid results may be deleted by their provider soon, "
+            f"the first at {risk.nearest:%Y-%m-%d %H:%M:%S} UTC."
+        )
     for step in unknown:
         console.print(
             f"[yellow]Outcome unknown[/yellow] {step.job_id}: {step.why} Then: python -m core settle"
         )
+
+
+def _looks(services: Services, job: Sequence[str] | None, *, dry_run: bool) -> Iterator[Sequence[Step]]:
+    """The steps of the named jobs, or of all, a batch at a time."""
+    if job:
+        yield recovery.recover(services, dry_run=dry_run, only=_job_ids(job), person=LOCAL_PERSON)
+    else:
+        yield from recovery.walk(services, dry_run=dry_run, person=LOCAL_PERSON)
+
+
+def _show_steps(batches: Iterator[Sequence[Step]], *, dry_run: bool) -> None:
+    table = Table("Job", "Recovery", "Why")
+    tally: Counter[str] = Counter()
+    with console.status("Looking …") as status:
+        for steps in batches:
+            for step in steps[: max(_MOST_SHOWN - tally.total(), 0)]:
+                table.add_row(str(step.job_id), ("would " if dry_run else "") + step.action, step.why)
+            tally.update(step.action.value for step in steps)
+            status.update(f"{tally.total()} jobs so far …")
+    console.print(table if tally else "Nothing is stuck.")
+    if tally.total() > _MOST_SHOWN:
+        console.print(f"The first {_MOST_SHOWN} are shown. In all: {_counted(tally)}.")
+
+
+@app.command()
+def purge(
+    jobs: Annotated[list[str], typer.Argument(help="Jobs of which nothing came.")],
+    why: Annotated[str, typer.Option(help="The reason, for the record.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """End jobs of which nothing came and nothing is to be waited for; what was paid for is refused."""
+    with _services() as services:
+        asked = _job_ids(jobs)
+        if dry_run:
+            rows = recovery.purge_preview(asked, LOCAL_PERSON, services).rows
+        else:
+            rows = recovery.purge(asked, LOCAL_PERSON, services, why=why)
+    table = Table("Job", "Purge", "Why not")
+    for row in rows:
+        done = "would be purged" if dry_run else "purged"
+        table.add_row(str(row.job_id), "refused" if row.is_refused else done, row.refusal or "")
+    console.print(table)
+
+
+@app.command()
+def clean(
+    *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False
+) -> None:
+    """Remove what is saved, or was discarded, from the workspace after 7 days; a worker does it once a day."""
+    with _services() as services:
+        report = cleaning.clean(services, dry_run=dry_run)
+    word = "would be removed" if dry_run else "removed"
+    console.print(f"{report.cleaned} pictures {word} from the workspace ({report.freed / 1e6:.1f} MB).")
+    kept = {
+        name.value: number for name, number in report.verdicts.items() if name is not cleaning.Verdict.cleaned
+    }
+    if kept:
+        console.print("Kept: " + _counted(kept) + ". The findings say why.")
+    if report.orphans:
+        console.print(f"{report.orphans} objects that no row names; none was deleted, they are findings.")
+    if not report.is_whole:
+        console.print("There is more; run it again.")
+
+
+def _job_ids(words: Sequence[str]) -> list[JobId]:
+    try:
+        return [JobId(UUID(word)) for word in words]
+    except ValueError as error:
+        raise BadRequest("A job is named by its id, as `python -m core recover` prints it.") from error
+
+
+def _counted(tally: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in sorted(tally.items()))
 
 
 @app.command()
@@ -88,10 +169,7 @@ def settle(
 ) -> None:
     """End an outcome unknown after a look at the provider: the job fails in words and may be tried again."""
     with _services() as services:
-        try:
-            job_id = JobId(UUID(job))
-        except ValueError as error:
-            raise BadRequest("A job is named by its id, as `python -m core recover` prints it.") from error
+        [job_id] = _job_ids([job])
         recovery.settle_unknown(job_id, LOCAL_PERSON, services, billed=billed, why=why)
     console.print("Settled. The picture can be tried again.")
 

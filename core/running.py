@@ -53,6 +53,10 @@ from core.values import (
 )
 
 MOST_RUNS = 3  # runs that begin and never send, before we give up (SPEC "Stuck")
+UNKNOWN_WORDS = (  # with one place, for the provider's name
+    "The request may have reached %s, but its answer was lost. It is not sent again, "
+    "so that nothing is paid twice. QA looks the outcome up."
+)
 MOST_REFUSALS = 8  # times a provider may say "busy" to one job
 _PATIENCE = 300.0  # seconds a receipt or a refusal is held while the database is away
 _PUT_OFF_DELAY = 5.0
@@ -319,10 +323,7 @@ def _patiently(work: Callable[[], T], patience: float) -> T:
 
 def say_unknown(job: Job, services: Services) -> None:
     """Sent, and no receipt: the job says so, keeps its budget, and is never sent again (SPEC "Failure")."""
-    words = (
-        f"The request may have reached {job.provider.capitalize()}, but its answer was lost. It is not sent again, "
-        "so that nothing is paid twice. QA looks the outcome up."
-    )
+    words = UNKNOWN_WORDS % job.provider.capitalize()
     with services.db.as_service() as conn:
         said = jobs.mark_unknown(conn, job, words)
     _log.warning("outcome_unknown", provider=job.provider, said=said)
@@ -454,7 +455,7 @@ def take_in(job: Job, submission: Submission, finished: Finished, services: Serv
         )
     for attempt in range(1, _FETCHES + 1):
         try:
-            picture = images.read_picture(_bytes_of(job, finished, services))
+            picture = images.read_picture(_bytes_of(submission, finished, services))
             images.refuse_blank(picture)
         except BadImage as error:
             # Cut short on the way is as likely as broken at the source: fetch once more before saying so.
@@ -466,11 +467,11 @@ def take_in(job: Job, submission: Submission, finished: Finished, services: Serv
     raise AssertionError  # the loop returns or raises
 
 
-def _bytes_of(job: Job, finished: Finished, services: Services) -> bytes:
+def _bytes_of(submission: Submission, finished: Finished, services: Services) -> bytes:
     image = finished.images[0]
     if image.data is not None:
         return image.data
-    allowed = services.providers[job.provider].download_hosts
+    allowed = services.providers[submission.provider].download_hosts
     return services.downloads.fetch(image.url, allowed=allowed)
 
 

@@ -381,6 +381,7 @@ class Asset:
     sha256: str | None
     phash: str | None
     blank: bool | None
+    cleaned_at: datetime | None = None  # its object was removed, the library's copy proved
 
 
 @dataclass(frozen=True, kw_only=True)

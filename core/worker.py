@@ -32,7 +32,7 @@ from pgqueuer.models import Schedule
 from pgqueuer.queries import Queries
 from pgqueuer.types import Channel
 
-from core import autosave, log, matching, queue, recovery, running
+from core import autosave, cleaning, log, matching, queue, recovery, running
 from core.db import models, workers
 from core.errors import StudioError
 from core.services import RESCUES, Services
@@ -55,6 +55,7 @@ NAMES = DBSettings(
 )
 FILE_THREADS = 8
 _PROBE_AFTER = 2.0  # seconds
+_ONCE_A_DAY = "23 4 * * *"  # UTC
 _FASTEST_TICK = 1  # seconds; the engine's clock counts whole ones
 
 _log = log.get(__name__)
@@ -163,7 +164,7 @@ async def _manager(services: Services, threads: _Threads) -> AsyncGenerator[PgQu
 
 
 def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
-    """One entry point a provider, one for auto-save, one for rescues, one tick for recovery."""
+    """One entry point a provider, one for auto-save, one for rescues, one tick for recovery, one a day for cleaning."""
     for provider, limit in services.limits.items():
         name = queue.portrait_entrypoint(provider)
         manager.entrypoint(name, concurrency_limit=limit, on_failure="hold")(
@@ -184,6 +185,12 @@ def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
         await loop.run_in_executor(threads.files, _recover, services)
 
     manager.schedule("recover", _every(services.settings.recovery_every))(recover)
+
+    async def clean(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, _clean, services)
+
+    manager.schedule("clean", _ONCE_A_DAY)(clean)
 
 
 def _entry(
@@ -213,9 +220,18 @@ def _save(job_id: JobId, services: Services) -> None:
 
 def _recover(services: Services) -> None:
     try:
-        recovery.recover(services)
+        for _steps in recovery.walk(services):
+            if services.stopping.is_set():
+                return
     except StudioError as error:
         _log.warning("recovery_put_off", code=error.reason)
+
+
+def _clean(services: Services) -> None:
+    try:
+        cleaning.clean(services)
+    except StudioError as error:
+        _log.warning("cleaning_put_off", code=error.reason)
 
 
 def _every(seconds: float) -> str:

@@ -184,6 +184,9 @@ class Catalog:
     cameras: tuple[Preset, ...]
     templates: tuple[CharacterTemplate, ...]
     models: tuple[ShippedModel, ...]
+    result_seconds: Mapping[
+        Key, Annotated[int, Field(ge=1)]
+    ]  # how long a provider keeps a result; others for ever
     words: PromptWords
 
     def presets(self, kind: PresetKind) -> tuple[Preset, ...]:

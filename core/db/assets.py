@@ -14,7 +14,7 @@ from core.values import Asset, Job, JobId, PersonId, Picture
 
 COLUMNS = """
     a.id, a.job_id, a.user_id, a.temp_storage_path, a.thumbnail_path, a.mime_type, a.file_size_bytes,
-    a.generation_seed, a.generation_settings, a.sha256, a.phash, a.blank
+    a.generation_seed, a.generation_settings, a.sha256, a.phash, a.blank, a.cleaned_at
 """
 
 
@@ -42,6 +42,7 @@ def as_asset(_cursor: Cursor[Any]) -> RowMaker[Asset]:
             sha256=row[9],
             phash=row[10],
             blank=row[11],
+            cleaned_at=row[12],
         )
 
     return make

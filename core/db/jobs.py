@@ -245,25 +245,6 @@ def clear_unknown(conn: Connection, job_id: JobId) -> None:
     )
 
 
-def requeue(conn: Connection, job: Job) -> None:
-    """Back to the queue: recovery only, and only where nothing was ever sent (the database checks both)."""
-    conn.execute(
-        "UPDATE public.jobs SET status = 'queued', stage = 'waiting', heartbeat_at = NULL WHERE id = %s AND lease = %s",
-        (job.id, job.lease),
-    )
-
-
-def complete_with_asset(conn: Connection, job_id: JobId) -> None:
-    """Complete a job whose result is there already: recovery only."""
-    conn.execute(
-        """
-        UPDATE public.jobs SET status = 'completed', stage = 'saving', error_code = NULL, error_message = NULL
-        WHERE id = %s AND status <> 'completed' AND EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = %s)
-        """,
-        (job_id, job_id),
-    )
-
-
 def mark_completed(conn: Connection, job_id: JobId, *, cost: Decimal | None) -> None:
     """After the asset completed the job: its cost, and that it is on its way into the library."""
     conn.execute(
@@ -337,46 +318,3 @@ def usual_seconds(conn: Connection, model_ids: Sequence[ModelId]) -> dict[UUID, 
         (list(model_ids),),
     ).fetchall()
     return {model: float(seconds) for model, seconds in rows if seconds is not None}
-
-
-def stuck(conn: Connection, *, silent_for: float, limit: int = 200) -> list[Job]:
-    """Unfinished jobs that nobody works on: no live queue entry (runner studio), or silent too long.
-
-    Outcome unknown is not stuck (SPEC "Failure"). `silent_for` in seconds.
-    """
-    with conn.cursor(row_factory=as_job) as cursor:
-        return cursor.execute(
-            f"""
-            SELECT {COLUMNS} FROM public.jobs j
-            LEFT JOIN studio_queue.pgqueuer q
-              ON q.dedupe_key = 'job:' || j.id::text AND q.status IN ('queued', 'picked')
-            WHERE j.status IN ('queued', 'processing') AND j.stage IS DISTINCT FROM 'outcome_unknown'
-              AND ((j.runner = 'studio' AND q.id IS NULL AND j.created_at < now() - interval '2 seconds')
-                   OR (j.status = 'processing' AND (q.id IS NULL OR q.execute_after < now())
-                       AND coalesce(j.heartbeat_at, j.started_at, j.created_at)
-                           < clock_timestamp() - make_interval(secs => %(silent)s)))
-            ORDER BY j.created_at LIMIT %(limit)s
-            """,
-            {"silent": silent_for, "limit": limit},
-        ).fetchall()
-
-
-def unsaved(conn: Connection, *, platform_delay: float, limit: int = 200) -> list[JobId]:
-    """Completed portraits with a result, a character and no library row; the platform's own after a delay (s)."""
-    rows = conn.execute(
-        """
-        SELECT j.id FROM public.jobs j
-        WHERE j.status = 'completed' AND j.character_id IS NOT NULL AND j.stage IS DISTINCT FROM 'saved'
-          AND j.stage IS DISTINCT FROM 'not_saved' AND j.metadata ->> 'destination' = 'character_portrait'
-          AND (j.runner = 'studio' OR EXISTS (SELECT FROM public.characters c WHERE c.id = j.character_id))
-          AND (j.runner = 'studio' OR j.completed_at < now() - make_interval(secs => %(delay)s))
-          AND EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = j.id)
-          AND NOT EXISTS (SELECT FROM public.user_library l WHERE l.job_id = j.id)
-          AND NOT EXISTS (SELECT FROM studio.removed_portraits r WHERE r.job_id = j.id)
-          AND NOT EXISTS (SELECT FROM studio_queue.pgqueuer q
-                          WHERE q.dedupe_key = 'autosave:' || j.id::text AND q.status IN ('queued', 'picked'))
-        ORDER BY j.created_at DESC LIMIT %(limit)s
-        """,
-        {"delay": platform_delay, "limit": limit},
-    ).fetchall()
-    return [JobId(row[0]) for row in rows]

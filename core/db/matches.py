@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg.rows import class_row
@@ -50,22 +49,3 @@ def write(conn: Connection, job_id: JobId, character_id: CharacterId) -> None:
         """,
         {"job": job_id, "character": character_id},
     )
-
-
-def unmatched(conn: Connection, *, limit: int = 200) -> Sequence[JobId]:
-    """Completed portraits with a result and without a character, that no person was asked about yet."""
-    rows = conn.execute(
-        """
-        SELECT j.id FROM public.jobs j
-        WHERE j.character_id IS NULL AND (j.metadata ->> 'destination') = 'character_portrait'
-          AND j.status = 'completed' AND studio.name_of_job(j.metadata) IS NOT NULL
-          AND EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = j.id)
-          AND EXISTS (SELECT FROM public.characters c WHERE c.user_id = j.user_id AND c.deleted_at IS NULL
-                      AND lower(btrim(c.name)) = studio.name_of_job(j.metadata))
-          AND NOT EXISTS (SELECT FROM studio.findings f WHERE f.rule = 'job.which_character'
-                          AND f.table_name = 'jobs' AND f.row_id = j.id::text)
-        ORDER BY j.created_at DESC LIMIT %s
-        """,
-        (limit,),
-    ).fetchall()
-    return [JobId(row[0]) for row in rows]

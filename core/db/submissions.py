@@ -135,20 +135,6 @@ def current(conn: Connection, job_id: JobId) -> Submission | None:
         ).fetchone()
 
 
-def open_of_ended_jobs(conn: Connection, *, limit: int = 200) -> list[Submission]:
-    """Receipts that may still bring a picture although their job failed or was cancelled (SPEC "Failure")."""
-    with conn.cursor(row_factory=as_submission) as cursor:
-        return cursor.execute(
-            f"""
-            SELECT {", ".join("s." + name for name in COLUMNS.split(", "))} FROM studio.submissions s
-            JOIN public.jobs j ON j.id = s.job_id
-            WHERE s.outcome IS NULL AND s.receipt IS NOT NULL AND j.status IN ('failed', 'cancelled')
-            ORDER BY s.result_expires_at NULLS LAST, s.submitted_at LIMIT %s
-            """,
-            (limit,),
-        ).fetchall()
-
-
 def unknown(conn: Connection, *, limit: int = 200) -> list[Submission]:
     """Sent, no receipt, not settled, and their run has said so (SPEC "Outcome unknown")."""
     with conn.cursor(row_factory=as_submission) as cursor:

@@ -317,15 +317,16 @@ def test_a_bug_in_one_step_does_not_stop_the_others(services, ana, asked, charac
     orphan(services, second)
     deed = recovery._DEEDS[Action.requeue]
 
-    def broken(job_id, of_services):
-        if job_id == asked:
+    def broken(conn, job_ids):
+        if asked in job_ids:
             raise KeyError("a bug")
-        deed(job_id, of_services)
+        return deed(conn, job_ids)
 
     monkeypatch.setitem(recovery._DEEDS, Action.requeue, broken)
-    recovery.recover(services)
+    steps = recovery.recover(services)
 
     assert [job_id for _, job_id in builders.entries(services)] == [second]
+    assert {step.job_id: step.is_done for step in steps} == {asked: False, second: True}
 
 
 def test_bytes_that_are_no_picture_the_second_time_either_end_the_waiting(services, ana, asked, fal):

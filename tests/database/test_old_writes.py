@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from psycopg import errors as pg
 
-from core.db import Database, jobs, migrate, submissions
+from core.db import Database, jobs, migrate, recoveries, submissions
 from core.errors import Conflict
 from core.values import JobId, Person, PersonId, Ticket
 from tests.builders import a_person, as_platform, one, rows
@@ -351,9 +351,12 @@ def test_recovery_takes_nothing_back_once_a_request_was_sent(database, ana):
         submissions.begin(conn, claimed, provider="fal", model_key="x")
 
     with pytest.raises(Conflict) as refusal, database.as_service() as conn:
-        jobs.requeue(conn, claimed)
+        conn.execute("UPDATE jobs SET status = 'queued' WHERE id = %s", [claimed.id])
+    with database.as_service() as conn:
+        requeued = recoveries.requeue(conn, [claimed.id])
 
     assert refusal.value.reason == "ILLEGAL_MOVE"
+    assert requeued == []
 
 
 def test_every_move_of_a_job_is_told_in_its_events(database, ana):

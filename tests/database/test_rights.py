@@ -23,6 +23,8 @@ PEOPLE_WITH_A_ROLE = {
     "cancel",
     "dismiss",
     "settle_unknown",
+    "purge",
+    "purge_preview",
     "note_audit",
     "price_of",  # a price is no secret of a person
     "owner_of",  # asked by policies
