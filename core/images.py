@@ -377,9 +377,8 @@ def _read_upload(data: bytes, file_name: str) -> Upload:
         image.load()
         _refuse_giants(image)  # libheif knows the true size only now
         codes = [_named_otherwise(file_name, kind), *_changed_by_reading(data, kind, image)]
-        # libheif has turned the picture already; the EXIF of a HEIC is not to be followed (ISO 23008-12).
-        turn = 1 if kind is _HEIC else _orientation(image)
-        final = _upright(_screen_colours(image), turn)
+        # A HEIC is turned by libheif as its own boxes say, and its EXIF says 1 from then on (ISO 23008-12).
+        final = _upright(_screen_colours(image), _orientation(image))
     if _is_blank(final, final):
         raise BadImage("It is a single colour.", code="IMAGE_BLANK")
     kept, body = _encoded(final, lossless=kind is _PNG)

@@ -7,6 +7,7 @@ Setting one is optimistic like `characters.save`: it is written over the version
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +31,11 @@ from core.values import Character, CharacterId, Person, PersonId, PortraitId, Ro
 MOST_BYTES = images.UPLOAD_BYTES
 LONGEST_NAME = 255  # characters of a file's name
 MOST_RECENT = 100
+# "image (13).png" is a thirteenth download, "Mandy (13).png" is not.
+_COUNTED = re.compile(
+    r"^(image|img|photo|picture|pic|download|screenshot|scan|unnamed|untitled|portrait)\s?\(\d{1,4}\)",
+    re.IGNORECASE,
+)
 # A picture of 40 megapixels takes some 300 MB while it is read; twenty people may send one at once.
 _READING = threading.BoundedSemaphore(2)
 
@@ -265,7 +271,7 @@ def _check_name(file_name: str) -> None:
             field="fileName",
             code="FILE_NAME",
         )
-    policy.check_texts({"file name": file_name})
+    policy.check_texts({"file name": _COUNTED.sub(r"\1", file_name)})
 
 
 def _stored(reference_id: UUID, person: Person, services: Services) -> StoredReference:
