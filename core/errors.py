@@ -205,7 +205,8 @@ class ResultLost(StudioError):
 class BadImage(StudioError):
     """Bytes came that we will not keep as a picture: not one, cut short, too large, or blank.
 
-    `reason` is one of `NOT_AN_IMAGE`, `IMAGE_BROKEN`, `IMAGE_TOO_LARGE`, `IMAGE_BLANK`, `IMAGE_ANIMATED`.
+    `reason` is one of `NOT_AN_IMAGE`, `IMAGE_BROKEN`, `IMAGE_TOO_LARGE`, `IMAGE_BLANK`, `IMAGE_ANIMATED`,
+    `IMAGE_TOO_SMALL` (an upload).
     """
 
     code = "NOT_AN_IMAGE"

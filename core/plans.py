@@ -5,7 +5,7 @@ price. A plan is what the person sees before paying and what the queue carries a
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -230,13 +230,18 @@ def _reference(
     person: Person,
     services: Services,
 ) -> str | None:
-    """The picture to match, as bucket/path, or None. A row's path is not believed: its first segment must be
-    the owner's id (SPEC "Files").
-    """
+    """The picture to match, as bucket/path, or None."""
     matched = character is not None and character.match_reference
     value = asked.reference or (character.reference_image_url if character and matched else None)
-    if not value:
-        return None
+    return own_picture(value, {owner, person.id}, person, services) if value else None
+
+
+def own_picture(value: str, owners: Collection[PersonId], person: Person, services: Services) -> str:
+    """The stored picture that `value` (a path or one of our own links) names, as bucket/path.
+
+    A row's path is not believed: its first segment must be the id of one of `owners` (SPEC "Files"); another's is
+    refused and noted. Raises BadRequest (REFERENCE_MISSING where it is not stored any more), NotAllowed.
+    """
     host = (services.settings.public_url or "").removeprefix("https://").removeprefix("http://").rstrip("/")
     address = parse_address(value, default_bucket=LIBRARY, own_hosts=(host,) if host else ())
     if isinstance(address, External):
@@ -245,7 +250,7 @@ def _reference(
             field="referenceImageUrl",
         )
     bucket, path = address
-    if bucket not in (LIBRARY, REFERENCES) or path.split("/", 1)[0] not in {str(owner), str(person.id)}:
+    if bucket not in (LIBRARY, REFERENCES) or path.split("/", 1)[0] not in set(map(str, owners)):
         with services.db.as_user(person) as conn:
             activity.note(conn, "foreign_path_refused", "storage.objects", f"{bucket}/{path}"[:300])
         raise NotAllowed("The reference belongs to somebody else. Choose one of this character's own.")

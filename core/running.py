@@ -6,7 +6,6 @@ Safe to call again after a crash at any line, from any worker. State changes car
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,7 +15,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
-from core import images, log, queue
+from core import images, log, queue, references
 from core.db import Connection, assets, costs, jobs, models, repeat_on_deadlock, submissions
 from core.errors import (
     BadImage,
@@ -46,6 +45,7 @@ from core.values import (
     Order,
     PersonId,
     Picture,
+    ReferencePicture,
     Running,
     Size,
     Submission,
@@ -240,17 +240,28 @@ def _order(job: Job, model: ImageModel, services: Services) -> Order:
         negative=str(said.get("negative") or ""),
         size=Size(width=int(said.get("width", 1024)), height=int(said.get("height", 1024))),
         seed=int(said["seed"]) if said.get("seed") else None,
-        references=(_as_data_uri(str(reference), services),) if reference else (),
+        references=(_reference(str(reference), services),) if reference else (),
         safety_checker=bool(said.get("safety_checker", True)),
         input_defaults=model.input_defaults,
     )
 
 
-def _as_data_uri(address: str, services: Services) -> str:
+def _reference(address: str, services: Services) -> ReferencePicture:
     bucket, _, path = address.partition("/")
     data = services.storage.get(bucket, path)
-    picture = images.read_picture(data)
-    return f"data:{picture.media_type};base64,{base64.b64encode(data).decode()}"
+    try:
+        picture = images.read_picture(data)
+    except BadImage as exc:
+        raise BadRequest(
+            "The reference picture cannot be read any more. Choose another one.", code="REFERENCE_BROKEN"
+        ) from exc
+    return ReferencePicture(
+        data=data,
+        media_type=picture.media_type,
+        width=picture.width,
+        height=picture.height,
+        link=references.outside_link((bucket, path), services),
+    )
 
 
 def _begin(job: Job, model: ImageModel, services: Services) -> Submission | None:

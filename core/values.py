@@ -235,17 +235,30 @@ class Prompt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """What an adapter sends: every paid detail decided, nothing left to the adapter but its spelling.
+class ReferencePicture:
+    """A picture to be matched, as an order carries it; sides in pixels.
 
-    `references` are `data:` URIs or addresses that the provider can fetch. `__repr__` hides the words.
+    `link` is our own signed address of these very bytes, empty where a provider cannot reach this studio.
+    """
+
+    data: bytes = field(repr=False)
+    media_type: str
+    width: int
+    height: int
+    link: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What an adapter sends: every paid detail decided, nothing left to the adapter but its spelling and the way
+    its provider takes a reference (core/providers/references.py). `__repr__` hides the words.
     """
 
     prompt: str = field(repr=False)
     negative: str = field(default="", repr=False)
     size: Size = field(default_factory=lambda: Size(width=1024, height=1024))
     seed: int | None = None
-    references: tuple[str, ...] = field(default=(), repr=False)
+    references: tuple[ReferencePicture, ...] = field(default=(), repr=False)
     safety_checker: bool = True
     input_defaults: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
 

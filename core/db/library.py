@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from core.db import Connection
 from core.values import Asset, Job, PersonId
@@ -58,3 +59,11 @@ def holds_path(conn: Connection, path: str) -> bool:
         "SELECT 1 FROM public.user_library WHERE storage_path = %s AND deleted_at IS NULL LIMIT 1", (path,)
     ).fetchone()
     return row is not None
+
+
+def path_of(conn: Connection, item: UUID) -> str | None:
+    """The path inside the bucket of a library item that this connection may see, None where there is none."""
+    row = conn.execute(
+        "SELECT storage_path FROM public.user_library WHERE id = %s AND deleted_at IS NULL", (item,)
+    ).fetchone()
+    return row[0] if row else None

@@ -10,16 +10,36 @@ from http import HTTPStatus
 
 import httpx
 
-from core.errors import ProviderRejected, ProviderUnreachable
+from core.errors import ProviderBusy, ProviderRejected, ProviderUnreachable
 from core.providers import CancelAnswer
 from core.providers.endings import Ending, Endings
 from core.providers.fields import Spelling, filled
 from core.providers.http import Answer, Dialect, ProviderHttp, base_origin, new_client
 from core.providers.reading import image, number, rows, table, whole, words
-from core.values import Finished, ImageModel, JobStage, Order, RemoteImage, Running, Size, Ticket
+from core.providers.references import Taking, Upload
+from core.values import (
+    Finished,
+    ImageModel,
+    JobStage,
+    Order,
+    ReferencePicture,
+    RemoteImage,
+    Running,
+    Size,
+    Ticket,
+)
 
 QUEUE = "https://queue.fal.run"
+REST = "https://rest.fal.ai"
 MEDIA_HOSTS = ("fal.media", "*.fal.media")
+UPLOAD_HOSTS = (
+    *MEDIA_HOSTS,
+    "*.fal.ai",
+    "storage.googleapis.com",
+)  # where §1.11 A leads; they never see the key
+# fal calls `data:` addresses fit for small files and names no limit (§1.11, §8): this one is ours.
+TAKING = Taking(inside=1024 * 1024)
+UPLOAD_SECONDS = 86_400  # how long fal keeps a reference: longer than a request can wait in its queue
 RESULT_LIFETIME = timedelta(hours=1)  # providers.md §1.4; longer only where the account stores payloads
 
 _UNITS = "x-fal-billable-units"
@@ -44,13 +64,15 @@ class Fal:
 
     def __init__(self, key: str, *, base_url: str | None = None, client: httpx.Client | None = None) -> None:
         self._base = (base_url or QUEUE).rstrip("/")
+        self._rest = REST if base_url is None else self._base
         self._media = MEDIA_HOSTS if base_url is None else (base_origin(base_url),)
+        self._upload_hosts = UPLOAD_HOSTS if base_url is None else self._media
         self._client = client or new_client()
         self._closes = client is None
         self._http = ProviderHttp(
             "fal",
             self._client,
-            origins=(self._base,),
+            origins=(self._base, self._rest),
             authorization=f"Key {key.strip()}",
             dialect=Dialect(refusal=_refusal, got_in=_got_in),
         )
@@ -69,13 +91,14 @@ class Fal:
             self._client.close()
 
     def submit(self, order: Order, model: ImageModel) -> Ticket:
-        """Put one picture into fal's queue, once; the receipt comes back.
+        """Put one picture into fal's queue, once; the receipt comes back. A large reference is uploaded before, free.
 
         Raises ProviderBusy, ProviderRejected, OutcomeUnknown as `Provider.submit`; a model or an order that
         cannot fit is rejected before anything leaves.
         """
         app = _app(model.model_key)
-        answer = self._http.post_once(f"{self._base}/{model.model_key}", body_of(order, model))
+        body = body_of(order, model, self._uploaded)
+        answer = self._http.post_once(f"{self._base}/{model.model_key}", body)
         request_id = answer.text("request_id")
         if not _REQUEST_ID.match(request_id):
             raise _ENDINGS.without_number()
@@ -129,6 +152,26 @@ class Fal:
             return _refused_result(answer, status, failed=failed)
         raise _ENDINGS.lost() if answer.status in {404, 410} else _unreachable(answer)
 
+    def _uploaded(self, picture: ReferencePicture) -> str:
+        """The address of a reference in fal's own storage (§1.11 A), where it stays for a day."""
+        name = f"reference.{picture.media_type.rpartition('/')[2]}"
+        kept = {"X-Fal-Object-Lifecycle-Preference": f'{{"expiration_duration_seconds": {UPLOAD_SECONDS}}}'}
+        try:
+            begun = self._http.post_free(
+                f"{self._rest}/storage/upload/initiate?storage_type=fal-cdn-v3",
+                {"file_name": name, "content_type": picture.media_type},
+                headers=kept,
+            )
+            if (account := _account(begun)) is not None:
+                raise _ENDINGS.rejected(account)
+            put_at, address = begun.text("upload_url"), begun.text("file_url")
+            done = self._http.deliver(put_at, picture.data, picture.media_type, hosts=self._upload_hosts)
+        except ProviderUnreachable as exc:
+            raise _not_ordered("did not take the reference image") from exc
+        if not done.is_good or not address.startswith(("https://", f"{self._base}/")):
+            raise _not_ordered("did not keep the reference image")
+        return address
+
     def _own(self, ticket: Ticket) -> str:
         return f"{self._base}/{_app(ticket.model_key)}/requests/{ticket.request_id}"
 
@@ -136,11 +179,11 @@ class Fal:
 # ---- what is sent
 
 
-def body_of(order: Order, model: ImageModel) -> dict[str, object]:
+def body_of(order: Order, model: ImageModel, upload: Upload | None = None) -> dict[str, object]:
     """The JSON that is paid for. Raises ProviderRejected `INVALID_INPUT` where the model cannot do it."""
     several = model.capabilities.max_reference_images > 1
     names = {**_NAMES, "references": "image_urls" if several else "image_url"}
-    return filled(order, model, Spelling(names=names, size=_sides))
+    return filled(order, model, Spelling(names=names, size=_sides, taking=TAKING), upload)
 
 
 def _sides(size: Size) -> object:
@@ -255,6 +298,12 @@ def _ended(types: Sequence[str], *, billed: bool) -> ProviderRejected:
 
 def _unreachable(answer: Answer) -> ProviderUnreachable:
     return _ENDINGS.unreachable(answer.status, _account(answer))
+
+
+def _not_ordered(why: str) -> ProviderBusy:
+    return ProviderBusy(
+        f"fal {why}, and nothing was ordered, so nothing is owed. It is tried again by itself."
+    )
 
 
 _TYPES = {

@@ -10,7 +10,8 @@ null means that it has no such field. A word that is left out has the provider's
                     nearest of capabilities.aspect_ratios
     seed            a whole number, where capabilities.supports_seed
     references      a name ending in `s` or `[]` takes the list, another one the first reference; a name ending
-                    in `_base64` takes the bare base64 of a `data:` address
+                    in `_base64` takes the bare base64 of a `data:` address (core/providers/references.py
+                    decides how a picture gets there)
     safety_checker  true or false
 
 `_min_pixels` and `_min_side` (of the shorter side) enlarge a smaller wish, in its shape; `_max_prompt` is the
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 
 from core.errors import ProviderRejected
 from core.providers.reading import inline, number, table
+from core.providers.references import Taking, Upload, handed_over
 from core.values import ImageModel, Order, Size
 
 COUNTS = ("num_images", "max_images", "num_outputs", "image_num")
@@ -37,10 +39,13 @@ def _as_it_is(wanted: bool) -> object:
 
 @dataclass(frozen=True, kw_only=True)
 class Spelling:
-    """A provider's usual names for our words, and how it writes a size and the wish for a safety check."""
+    """A provider's usual names for our words, how it writes a size and the wish for a safety check, and what it
+    takes of a reference.
+    """
 
     names: Mapping[str, str]
     size: Callable[[Size], object]
+    taking: Taking
     safety_checker: Callable[[bool], object] = _as_it_is
 
 
@@ -71,8 +76,13 @@ def check_fits(order: Order, model: ImageModel) -> None:
         )
 
 
-def filled(order: Order, model: ImageModel, spelling: Spelling) -> dict[str, object]:
-    """The model's input as it is paid for. Raises ProviderRejected as `check_fits`."""
+def filled(
+    order: Order, model: ImageModel, spelling: Spelling, upload: Upload | None = None
+) -> dict[str, object]:
+    """The model's input as it is paid for; `upload` is how the provider's own storage takes a reference.
+
+    Raises ProviderRejected as `check_fits`, and what `upload` raises.
+    """
     check_fits(order, model)
     defaults = defaults_of(order, model)
     body = {name: value for name, value in defaults.items() if not name.startswith("_")}
@@ -87,8 +97,10 @@ def filled(order: Order, model: ImageModel, spelling: Spelling) -> dict[str, obj
     if order.seed is not None and model.capabilities.supports_seed:
         given["seed"] = order.seed
     body.update((names[word], value) for word, value in given.items() if names[word])
-    if order.references:
-        body.update(_references(order.references, names["references"]))
+    if order.references and names["references"]:
+        taking = spelling.taking.of_model(defaults, field=names["references"])
+        given_over = handed_over(order.references, taking, upload)
+        body.update(_references(given_over, names["references"]))
     body.update(
         _shape(_enlarged(order.size, defaults), names["size"], model.capabilities.aspect_ratios, spelling)
     )
@@ -102,8 +114,6 @@ def _names(defaults: Mapping[str, object], spelling: Spelling) -> dict[str, str]
 
 
 def _references(references: tuple[str, ...], name: str) -> dict[str, object]:
-    if not name:
-        return {}
     if name.endswith("_base64"):
         return {name: _bare(references[0])}
     if name.endswith(("s", "[]")):

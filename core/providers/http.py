@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from fnmatch import fnmatchcase
 from http import HTTPStatus
 from typing import cast
 
@@ -174,6 +175,21 @@ class ProviderHttp:
         """Hand over a file, free of charge, as the form field `content`; as `get`."""
         return self._ask("POST", url, files={"content": ("picture", data, media_type)})
 
+    def post_free(
+        self, url: str, payload: Mapping[str, object], *, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send JSON that costs nothing and may be sent twice; as `get`."""
+        return self._ask("POST", url, content=self._encoded(payload), more=headers)
+
+    def deliver(self, url: str, data: bytes, media_type: str, *, hosts: tuple[str, ...]) -> Answer:
+        """Put a file at an address that a reply named, without the key, up to three times.
+
+        `hosts` as in `Provider.download_hosts`; anything else is not asked. Raises ProviderUnreachable.
+        """
+        if not _is_named(url, hosts):
+            raise self._foreign()
+        return self._repeated(lambda: self._delivered(url, data, media_type))
+
     def _timeout(self, patience: float | None) -> httpx.Timeout:
         timeout = self._client.timeout
         if patience is None:
@@ -212,12 +228,20 @@ class ProviderHttp:
             "It is not sent again; somebody looks it up."
         )
 
-    def _ask(self, method: str, url: str, *, files: Files | None = None) -> Answer:
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        files: Files | None = None,
+        content: bytes | None = None,
+        more: Mapping[str, str] | None = None,
+    ) -> Answer:
         if not self.allows(url):
-            raise ProviderUnreachable(
-                f"An address given for {self._name} leads to another host, so it was not asked there.",
-                code="FOREIGN_ADDRESS",
-            )
+            raise self._foreign()
+        return self._repeated(lambda: self._asked(method, url, files, content, more))
+
+    def _repeated(self, once: Callable[[], Answer]) -> Answer:
         attempts = stamina.retry_context(
             on=_pause,
             attempts=ATTEMPTS,
@@ -229,25 +253,54 @@ class ProviderHttp:
         try:
             for attempt in attempts:
                 with attempt:
-                    return self._asked(method, url, files)
+                    return once()
         except _AskAgain as exc:
             raise ProviderUnreachable(
                 f"{self._name} did not answer {ATTEMPTS} times ({exc}). It is asked again later."
             ) from exc
         raise AssertionError("a retry block either returns or raises")
 
-    def _asked(self, method: str, url: str, files: Files | None) -> Answer:
+    def _foreign(self) -> ProviderUnreachable:
+        return ProviderUnreachable(
+            f"An address given for {self._name} leads to another host, so it was not asked there.",
+            code="FOREIGN_ADDRESS",
+        )
+
+    def _asked(
+        self,
+        method: str,
+        url: str,
+        files: Files | None,
+        content: bytes | None,
+        more: Mapping[str, str] | None,
+    ) -> Answer:
         timeout = self._question_timeout if files is None else self._client.timeout
         try:
-            answer = self._exchange(method, url, files=files, timeout=timeout)
+            answer = self._exchange(method, url, files=files, content=content, more=more, timeout=timeout)
         except httpx.RequestError as exc:
             raise _AskAgain("no connection, or it broke") from exc
         if self._dialect.verdict(answer) is not None:
             return answer
-        if answer.status in {408, 425, 429} or httpx.codes.is_server_error(answer.status):
-            raise _AskAgain(f"status {answer.status}", after=self._dialect.come_back(answer))
+        self._refuse_passing(answer)
         if answer.is_good and answer.body is None:
             raise _AskAgain("its answer could not be read")
+        return answer
+
+    def _refuse_passing(self, answer: Answer) -> None:
+        if answer.status in {408, 425, 429} or httpx.codes.is_server_error(answer.status):
+            raise _AskAgain(f"status {answer.status}", after=self._dialect.come_back(answer))
+
+    def _delivered(self, url: str, data: bytes, media_type: str) -> Answer:
+        headers = {"Content-Type": media_type}
+        try:
+            with self._client.stream(
+                "PUT", url, content=data, headers=headers, follow_redirects=False
+            ) as response:
+                answer = Answer(status=response.status_code, headers=response.headers, body=None)
+                _bounded(response)
+        except httpx.RequestError as exc:
+            raise _AskAgain("no connection, or it broke") from exc
+        self._refuse_passing(answer)
         return answer
 
     def _exchange(
@@ -258,8 +311,11 @@ class ProviderHttp:
         timeout: httpx.Timeout,
         content: bytes | None = None,
         files: Files | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> Answer:
-        headers = self._headers if content is None else {**self._headers, "Content-Type": "application/json"}
+        headers = {**self._headers, **(more or {})}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
         with self._client.stream(
             method,
             url,
@@ -272,6 +328,18 @@ class ProviderHttp:
             return Answer(
                 status=response.status_code, headers=response.headers, body=_object(_bounded(response))
             )
+
+
+def _is_named(url: str, hosts: tuple[str, ...]) -> bool:
+    """Whether an address is https on one of `hosts`, or on one of the whole origins among them."""
+    try:
+        origin = origin_of(url)
+    except SetupFailed:
+        return False
+    if origin in {origin_of(entry) for entry in hosts if "://" in entry}:
+        return True
+    families = [entry for entry in hosts if "://" not in entry]
+    return any(fnmatchcase(origin, f"https://{entry}:443") for entry in families)
 
 
 def _at_most(timeout: httpx.Timeout, read: float) -> httpx.Timeout:

@@ -25,6 +25,7 @@ from core.providers.endings import Ending, Endings
 from core.providers.fields import Spelling, defaults_of, filled
 from core.providers.http import Answer, Dialect, ProviderHttp, base_origin, new_client
 from core.providers.reading import image, moment, number, rows, table, whole, words
+from core.providers.references import Taking
 from core.values import Finished, ImageModel, JobStage, Order, RemoteImage, Running, Size, Ticket
 
 API = "https://api.novita.ai"
@@ -32,6 +33,7 @@ API = "https://api.novita.ai"
 # without any key of ours.
 MEDIA_HOSTS = ("*.amazonaws.com", "*.novita.ai")
 USUAL_LIFETIME = 3600.0  # seconds, where neither the answer nor the address says (§0: typically an hour)
+MOST_INLINE = 7 * 1024 * 1024  # bytes of a reference: in base64 below the 10 MB of §3.1 and §3.3
 ANSWER_WITHIN = 300.0  # seconds of silence from an endpoint that draws before it answers
 
 _ENDPOINT = re.compile(r"^/v3(?:beta)?(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+$")
@@ -54,6 +56,7 @@ SPELLING = Spelling(
         "safety_checker": "",
     },
     size=_text,
+    taking=Taking(inside=MOST_INLINE, pixels=16_000_000, types=("image/png", "image/jpeg")),
 )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
@@ -20,8 +19,9 @@ from core.providers import CancelAnswer
 from core.providers.endings import Ending, Endings
 from core.providers.fields import Spelling, check_fits, defaults_of, filled
 from core.providers.http import Answer, Dialect, ProviderHttp, base_origin, new_client, retry_after
-from core.providers.reading import decoded, images, moment, number, table, whole, words
-from core.values import Finished, ImageModel, JobStage, Order, Running, Size, Ticket
+from core.providers.reading import images, moment, number, table, whole, words
+from core.providers.references import Taking
+from core.values import Finished, ImageModel, JobStage, Order, ReferencePicture, Running, Size, Ticket
 
 API = "https://api.replicate.com"
 MEDIA_HOSTS = ("replicate.delivery", "*.replicate.delivery")
@@ -55,6 +55,7 @@ SPELLING = Spelling(
     },
     size=_text,
     safety_checker=_unchecked,
+    taking=Taking(inside=MOST_INLINE),
 )
 
 
@@ -104,8 +105,8 @@ class Replicate:
             raise _ENDINGS.rejected(Ending.model_unknown)
         check_fits(order, model)
         url, version = self._address(order, model)
-        sent = replace(order, references=tuple(self._handed_over(one) for one in order.references))
-        answer = self._http.post_once(url, {**version, "input": filled(sent, model, SPELLING)})
+        given = filled(order, model, SPELLING, self._uploaded)
+        answer = self._http.post_once(url, {**version, "input": given})
         return self._ticket(answer, model)
 
     def poll(self, ticket: Ticket) -> Running | Finished:
@@ -146,13 +147,11 @@ class Replicate:
             raise _ENDINGS.rejected(Ending.model_unknown)
         return f"{self._base}/v1/predictions", {"version": version}
 
-    def _handed_over(self, reference: str) -> str:
-        """A reference as a prediction takes it: a small one as it is, a larger one by its uploaded address."""
-        data = decoded(reference)
-        if data is None or len(data) <= MOST_INLINE:
-            return reference
-        media_type = reference[5:].partition(";")[0]
-        file = self._before(lambda: self._http.upload(f"{self._base}/v1/files", data, media_type))
+    def _uploaded(self, picture: ReferencePicture) -> str:
+        """The address of a reference among the account's files (§2.3)."""
+        file = self._before(
+            lambda: self._http.upload(f"{self._base}/v1/files", picture.data, picture.media_type)
+        )
         url = words(table(file.get("urls")).get("get"))
         if not url:
             raise _not_ordered("took the reference image and gave no address for it")

@@ -21,13 +21,14 @@ from core.providers.endings import Ending, Endings
 from core.providers.fields import Spelling, defaults_of, filled
 from core.providers.http import Answer, Dialect, ProviderHttp, base_origin, new_client
 from core.providers.reading import images, number, rows, table, whole, words
+from core.providers.references import Taking
 from core.values import Finished, ImageModel, JobStage, Order, Running, Size, Ticket
 
 API = "https://api.runpod.ai/v2"
 # Public endpoints answer with image.runpod.ai; a worker of one's own may put its pictures into S3 or R2.
 MEDIA_HOSTS = ("*.runpod.ai", "*.runpod.io", "*.amazonaws.com", "*.r2.cloudflarestorage.com")
 RESULT_LIFETIME = timedelta(minutes=30)  # of a request to /run (§4.1)
-MOST_SENT = 10 * 1024 * 1024  # bytes of a request to /run (§4.1)
+MOST_INSIDE = 7 * 1024 * 1024  # bytes of references: in base64 below the 10 MB of a request to /run (§4.1)
 
 _ENDPOINT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 _JOB = re.compile(r"^[A-Za-z0-9_-]{1,100}$")
@@ -53,6 +54,7 @@ SPELLING = Spelling(
         "safety_checker": "",
     },
     size=_starred,
+    taking=Taking(inside=MOST_INSIDE),
 )
 
 
@@ -105,8 +107,6 @@ class RunPod:
         before anything leaves.
         """
         endpoint = self._endpoint_of(order, model)
-        if sum(len(one) for one in order.references) > MOST_SENT:
-            raise _ENDINGS.rejected(Ending.bad_reference)
         url = f"{self._base}/{endpoint}"
         answer = self._http.post_once(f"{url}/run", {"input": filled(order, model, SPELLING)})
         request_id = answer.text("id")

@@ -22,7 +22,7 @@ from core.providers.novita import Novita
 from core.providers.replicate import Replicate
 from core.providers.runpod import RunPod
 from core.providers.sketch import Sketch
-from core.values import Capabilities, Finished, ImageModel, ModelId, Order, Size, Ticket
+from core.values import Capabilities, Finished, ImageModel, ModelId, Order, ReferencePicture, Size, Ticket
 from tests.emulator import KEY
 
 PATIENCE = 1.0  # seconds until a client in these tests takes silence for an answer that got lost
@@ -30,13 +30,25 @@ PROMPT = "An adult lighthouse keeper in a mustard raincoat, winking at a seagull
 ENDPOINT = "own-endpoint"  # RunPod's, of the settings
 
 
-def _small_picture() -> str:
+def as_uri(picture: ReferencePicture) -> str:
+    return f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode()}"
+
+
+def as_reference(image: Image.Image, form: str = "PNG", link: str = "") -> ReferencePicture:
+    """A picture as an order carries it."""
     buffer = io.BytesIO()
-    Image.linear_gradient("L").resize((24, 30)).convert("RGB").save(buffer, "png")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    image.save(buffer, form)
+    return ReferencePicture(
+        data=buffer.getvalue(),
+        media_type=f"image/{form.lower()}",
+        width=image.width,
+        height=image.height,
+        link=link,
+    )
 
 
-REFERENCE = _small_picture()
+PICTURE = as_reference(Image.linear_gradient("L").resize((24, 30)).convert("RGB"))
+REFERENCE = as_uri(PICTURE)
 
 
 def model_of(
@@ -189,6 +201,6 @@ class Desks:
             negative="blurry",
             size=Size(width=256, height=320),
             seed=2**40 + 7,
-            references=(REFERENCE,) if i2i else (),
+            references=(PICTURE,) if i2i else (),
         )
         return Desk(name=name, provider=provider, model=adapter.i2i if i2i else adapter.t2i, order=order)

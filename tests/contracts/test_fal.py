@@ -16,6 +16,7 @@ from core.providers import http as provider_http
 from core.providers.fal import Fal, body_of
 from core.providers.http import origin_of, retry_after
 from core.values import Capabilities, Finished, ImageModel, JobStage, ModelId, Order, Running, Size
+from tests.contracts.adapters import PICTURE, REFERENCE
 from tests.emulator import KEY, Emulator
 
 pytest_plugins = ["tests.contracts.fix_providers"]
@@ -23,7 +24,6 @@ pytest_plugins = ["tests.contracts.fix_providers"]
 ORDER = Order(
     prompt="an adult baker juggling rolls", negative="blurry", size=Size(width=768, height=1024), seed=11
 )
-REFERENCE = "data:image/png;base64,iVBORw0KGgo="
 
 
 def model(key="fal-ai/flux/dev", *, defaults=None, **can):
@@ -78,7 +78,7 @@ def test_defaults_lie_under_our_fields_and_reserved_keys_stay_home():
 def test_where_a_reference_goes_is_data_of_the_model(most, fields, expected):
     chosen = model(defaults={"_fields": fields}, supports_i2i=True, max_reference_images=most)
 
-    body = body_of(replace(ORDER, references=(REFERENCE,)), chosen)
+    body = body_of(replace(ORDER, references=(PICTURE,)), chosen)
 
     assert {name: value for name, value in body.items() if name.startswith("image_url")} == expected
 
@@ -136,7 +136,7 @@ def test_more_references_than_the_model_takes_are_refused_before_anything_leaves
     fal = Fal(KEY, base_url=emulator.url)
 
     with pytest.raises(ProviderRejected, match="takes no reference") as caught:
-        fal.submit(replace(ORDER, references=(REFERENCE,)), model())
+        fal.submit(replace(ORDER, references=(PICTURE,)), model())
 
     fal.close()
     assert caught.value.reason == "INVALID_INPUT"
@@ -191,7 +191,7 @@ def test_requests_live_under_owner_and_app_whatever_the_model_is_called(fal_desk
 def test_every_model_of_fals_that_ships_can_be_ordered(fal_desk, emulator):
     shipped = [one for one in catalog.load().models if one.provider == "fal"]
     for one in shipped:
-        can, references = one.capabilities, (REFERENCE,) * min(one.capabilities.max_reference_images, 1)
+        can, references = one.capabilities, (PICTURE,) * min(one.capabilities.max_reference_images, 1)
         chosen = replace(model(one.model_key, defaults=one.input_defaults), capabilities=can)
 
         ticket = fal_desk.provider.submit(replace(ORDER, references=references), chosen)

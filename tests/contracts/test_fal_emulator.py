@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import ssl
 import subprocess
 import sys
 import textwrap
@@ -175,6 +176,22 @@ def test_fals_own_client_reads_a_refusal_of_the_model(fal_client_says, over_tls)
         "units": "0",
         "said": "content_policy_violation",
     }
+
+
+def test_fals_own_client_uploads_a_reference(fal_client_says, over_tls, certificate):
+    told = fal_client_says(f"""
+        import fal_client.client
+        fal_client.client.REST_URL = {over_tls.url!r}
+        data = b"any bytes, with \\r\\n in the middle" * 100
+        url = fal_client.SyncClient().upload(data, "image/png", file_name="a.png", repository="fal")
+        handle = fal_client.submit(MODEL, arguments={{**BODY, "image_url": url}})
+        print(json.dumps({{"url": url, "id": handle.request_id}}))
+    """)
+
+    with httpx.Client(verify=ssl.create_default_context(cafile=certificate), trust_env=False) as anybody:
+        kept = anybody.get(told["url"])
+    assert kept.content == b"any bytes, with \r\n in the middle" * 100
+    assert over_tls.request(told["id"])["body"]["image_url"] == told["url"]
 
 
 def test_fals_own_client_with_a_wrong_key_is_turned_away(fal_client_says, over_tls):

@@ -16,7 +16,7 @@ from core.errors import ProviderRejected, ProviderUnreachable
 from core.providers import CancelAnswer
 from core.providers.novita import Novita, body_of
 from core.values import Capabilities, ImageModel, JobStage, ModelId, Order, Running, Size, Ticket
-from tests.contracts.adapters import PATIENCE, PROMPT, REFERENCE
+from tests.contracts.adapters import PATIENCE, PICTURE, PROMPT, REFERENCE
 from tests.emulator import KEY
 
 pytest_plugins = ["tests.contracts.fix_providers"]
@@ -48,7 +48,7 @@ def shipped(key):
 def test_every_model_of_novitas_that_ships_can_be_ordered(novita_desk, emulator):
     for key, one in SHIPPED.items():
         emulator.reset()
-        references = (REFERENCE,) * min(one.capabilities.max_reference_images, 1)
+        references = (PICTURE,) * min(one.capabilities.max_reference_images, 1)
 
         ticket = novita_desk.provider.submit(replace(ORDER, references=references), shipped(key))
 
@@ -90,22 +90,21 @@ def test_a_picture_that_may_be_daring_is_not_checked():
 
 
 def test_a_reference_travels_bare_where_the_field_is_called_base64():
-    body = body_of(replace(ORDER, references=(REFERENCE,)), shipped("img2img/sd_xl_base_1.0.safetensors"))
+    body = body_of(replace(ORDER, references=(PICTURE,)), shipped("img2img/sd_xl_base_1.0.safetensors"))
 
     assert body["request"]["image_base64"] == REFERENCE.partition(",")[2]
 
 
-def test_the_address_of_a_reference_is_refused_where_only_bytes_are_taken(novita_desk, emulator):
-    order = replace(ORDER, references=("https://example.org/a.png",))
+def test_bytes_travel_where_only_they_are_taken_whatever_link_there_is():
+    linked = replace(PICTURE, link="https://studio.portraits.org/files/a.png")
 
-    with pytest.raises(ProviderRejected, match="only inside the request"):
-        novita_desk.provider.submit(order, shipped("img2img/sd_xl_base_1.0.safetensors"))
+    body = body_of(replace(ORDER, references=(linked,)), shipped("img2img/sd_xl_base_1.0.safetensors"))
 
-    assert emulator.counts()["submits"] == 0
+    assert body["request"]["image_base64"] == REFERENCE.partition(",")[2]
 
 
 def test_seedream_draws_no_watermark_and_takes_its_size_as_one_text():
-    body = body_of(replace(ORDER, references=(REFERENCE,)), shipped("seedream-4.0"))
+    body = body_of(replace(ORDER, references=(PICTURE,)), shipped("seedream-4.0"))
 
     assert body["watermark"] is False
     assert body["size"] == "888x1184"

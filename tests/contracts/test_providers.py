@@ -32,7 +32,7 @@ from core.providers.runpod import RunPod
 from core.services import Services, configured_providers
 from core.settings import Settings
 from core.values import Finished, JobStage, Running
-from tests.contracts.adapters import REFERENCE, columns
+from tests.contracts.adapters import PICTURE, REFERENCE, columns
 from tests.emulator import Emulator
 
 pytest_plugins = ["tests.contracts.fix_providers"]
@@ -388,7 +388,7 @@ def test_a_provider_that_cannot_be_reached_was_surely_not_paid(desk_without_a_se
 @of(REMOTE)
 def test_a_reference_too_many_is_refused_before_anything_leaves(desk, emulator):
     most = desk.model.capabilities.max_reference_images
-    desk.order = replace(desk.order, references=(REFERENCE,) * (most + 1))
+    desk.order = replace(desk.order, references=(PICTURE,) * (most + 1))
 
     with pytest.raises(ProviderRejected) as caught:
         desk.submit()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import time
 from dataclasses import replace
@@ -17,7 +16,7 @@ from core.errors import ProviderBusy, ProviderRejected, ResultLost
 from core.providers import CancelAnswer
 from core.providers.replicate import MOST_INLINE, Replicate
 from core.values import Capabilities, Finished, ImageModel, JobStage, ModelId, Order, Running, Size
-from tests.contracts.adapters import PROMPT, REFERENCE, until
+from tests.contracts.adapters import PICTURE, PROMPT, REFERENCE, as_reference, until
 from tests.emulator import KEY
 from tests.emulator.replicate import VERSION
 
@@ -46,10 +45,9 @@ def sent(emulator):
 
 def large_reference():
     """A picture too large to travel inside a request."""
-    buffer = io.BytesIO()
-    Image.effect_noise((700, 700), 90).save(buffer, "png")
-    assert len(buffer.getvalue()) > MOST_INLINE
-    return buffer.getvalue()
+    picture = as_reference(Image.effect_noise((700, 700), 90))
+    assert len(picture.data) > MOST_INLINE
+    return picture
 
 
 # ---- what is sent
@@ -59,7 +57,7 @@ def test_every_model_of_replicates_that_ships_can_be_ordered(replicate_desk, emu
     shipped = [one for one in catalog.load().models if one.provider == "replicate"]
     for one in shipped:
         emulator.reset()
-        can, references = one.capabilities, (REFERENCE,) * min(one.capabilities.max_reference_images, 1)
+        can, references = one.capabilities, (PICTURE,) * min(one.capabilities.max_reference_images, 1)
         chosen = replace(model(one.model_key, defaults=one.input_defaults), capabilities=can)
 
         ticket = replicate_desk.provider.submit(replace(ORDER, references=references), chosen)
@@ -80,7 +78,7 @@ def test_a_field_that_takes_a_list_gets_a_list(replicate_desk, emulator):
         model(shipped.model_key, defaults=shipped.input_defaults), capabilities=shipped.capabilities
     )
 
-    replicate_desk.provider.submit(replace(ORDER, references=(REFERENCE,)), chosen)
+    replicate_desk.provider.submit(replace(ORDER, references=(PICTURE,)), chosen)
 
     _, given = sent(emulator)
     assert given["image_input"] == [REFERENCE]
@@ -164,8 +162,7 @@ def test_the_paid_request_is_not_held_open_until_the_picture_is_there(emulator):
 
 
 def test_a_large_reference_is_uploaded_first_and_arrives_whole(replicate_desk, emulator):
-    data = large_reference()
-    reference = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    reference = large_reference()
     takes_one = model(supports_i2i=True, max_reference_images=1)
 
     replicate_desk.provider.submit(replace(ORDER, references=(reference,)), takes_one)
@@ -173,12 +170,12 @@ def test_a_large_reference_is_uploaded_first_and_arrives_whole(replicate_desk, e
     address = sent(emulator)[1]["image"]
     assert address.startswith(f"{emulator.url}/replicate/v1/files/")
     told = httpx.get(address, headers={"Authorization": f"Bearer {KEY}"}, trust_env=False).json()
-    assert told["size"] == len(data)
+    assert told["size"] == len(reference.data)
 
 
 @pytest.mark.parametrize("kind", ["server_error", "reset_after", "unreadable"])
 def test_a_reference_that_cannot_be_uploaded_buys_nothing(replicate_desk, emulator, kind):
-    reference = f"data:image/png;base64,{base64.b64encode(large_reference()).decode()}"
+    reference = large_reference()
     emulator.fault("lookup", kind, count=3)
 
     with pytest.raises(ProviderBusy, match="before anything was ordered"):
@@ -189,12 +186,13 @@ def test_a_reference_that_cannot_be_uploaded_buys_nothing(replicate_desk, emulat
     assert emulator.counts()["submits"] == 0
 
 
-def test_a_reference_at_an_address_is_handed_on_as_it_is(replicate_desk, emulator):
+def test_a_large_reference_that_can_be_fetched_from_us_is_not_uploaded(replicate_desk, emulator):
     takes_one = model(supports_i2i=True, max_reference_images=1)
+    linked = replace(large_reference(), link="https://studio.portraits.org/files/a.png")
 
-    replicate_desk.provider.submit(replace(ORDER, references=("https://example.org/a.png",)), takes_one)
+    replicate_desk.provider.submit(replace(ORDER, references=(linked,)), takes_one)
 
-    assert sent(emulator)[1]["image"] == "https://example.org/a.png"
+    assert sent(emulator)[1]["image"] == "https://studio.portraits.org/files/a.png"
 
 
 # ---- what comes back

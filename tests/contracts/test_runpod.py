@@ -14,9 +14,9 @@ from PIL import Image
 from core import catalog
 from core.errors import ProviderRejected, ResultLost
 from core.providers import CancelAnswer, reading
-from core.providers.runpod import MOST_SENT, RunPod
+from core.providers.runpod import MOST_INSIDE, RunPod
 from core.values import Capabilities, ImageModel, JobStage, ModelId, Order, Running, Size
-from tests.contracts.adapters import ENDPOINT, PROMPT, REFERENCE
+from tests.contracts.adapters import ENDPOINT, PICTURE, PROMPT, REFERENCE, as_reference
 from tests.emulator import KEY
 
 pytest_plugins = ["tests.contracts.fix_providers"]
@@ -48,7 +48,7 @@ def test_every_model_of_runpods_that_ships_can_be_ordered(runpod_desk, emulator)
     shipped = [one for one in catalog.load().models if one.provider == "runpod"]
     for one in shipped:
         emulator.reset()
-        can, references = one.capabilities, (REFERENCE,) * min(one.capabilities.max_reference_images, 1)
+        can, references = one.capabilities, (PICTURE,) * min(one.capabilities.max_reference_images, 1)
         chosen = replace(model(one.model_key, defaults=one.input_defaults), capabilities=can)
 
         ticket = runpod_desk.provider.submit(replace(ORDER, references=references), chosen)
@@ -97,13 +97,16 @@ def test_what_is_no_endpoint_never_becomes_an_address(runpod_desk, emulator, end
     assert emulator.counts()["submits"] == 0
 
 
-def test_a_reference_beyond_what_runpod_takes_is_refused_before_anything_leaves(runpod_desk, emulator):
-    order = replace(ORDER, references=("data:image/png;base64," + "A" * MOST_SENT,))
+def test_references_beyond_what_runpod_takes_travel_as_smaller_copies(runpod_desk, emulator):
+    large = as_reference(Image.effect_noise((2100, 2100), 90))
+    chosen = model(defaults={"_fields": {"references": "images"}}, supports_i2i=True, max_reference_images=2)
 
-    with pytest.raises(ProviderRejected, match="could not use the reference"):
-        runpod_desk.provider.submit(order, model(supports_i2i=True, max_reference_images=1))
+    runpod_desk.provider.submit(replace(ORDER, references=(large, large)), chosen)
 
-    assert emulator.counts()["submits"] == 0
+    given = sent(emulator)[1]["input"]["images"]
+    copies = [base64.b64decode(one.partition(",")[2]) for one in given]
+    assert 2 * len(large.data) > MOST_INSIDE >= sum(map(len, copies))
+    assert [Image.open(io.BytesIO(one)).format for one in copies] == ["JPEG", "JPEG"]
 
 
 # ---- what comes back

@@ -29,6 +29,8 @@ PEOPLE_WITH_A_ROLE = {
     "price_of",  # a price is no secret of a person
     "owner_of",  # asked by policies
     "may_read_job",  # asked by policies
+    "keep_reference",  # a reference is uploaded, with its confirmation of rights
+    "erase_reference",  # and erased
 }
 WIDE_OPEN = {  # the platform's own policies, as they stood (reference/old-platform.md)
     ("api_providers", "read_providers"),

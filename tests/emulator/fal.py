@@ -1,8 +1,9 @@
-"""fal's queue, spoken from providers.md §1: submit, status, result, cancel, prices."""
+"""fal's queue, spoken from providers.md §1: submit, status, result, cancel, prices, uploads (§1.11 A)."""
 
 from __future__ import annotations
 
 import re
+import secrets
 import time
 
 from tests.emulator import pictures
@@ -21,6 +22,8 @@ PRESETS = {
     "landscape_16_9": (1024, 576),
 }
 LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
+_STORED = re.compile(r"^/storage/kept/(?P<id>[A-Za-z0-9_-]+)/(?P<name>[^/]+)$")
+INITIATE = "/storage/upload/initiate"
 _REQUEST = re.compile(r"^/(?P<app>.+)/requests/(?P<id>[^/]+)(?P<rest>/status|/cancel|)$")
 
 
@@ -34,21 +37,26 @@ class FalQueue:
         self._media = Media(state, self.name)
 
     def is_paid(self, request: Request) -> bool:
-        return request.method == "POST"
+        return request.method == "POST" and not request.path.startswith("/storage/")
 
     def answer(self, request: Request) -> Reply:
         """Routes one request; whatever needs the key is refused without it."""
         if is_file(request):
             return self._media.answer(request)
+        if found := _STORED.match(request.path):
+            return self._stored(request, found["id"])
         if request.headers.get("authorization") != f"Key {self._state.settings.key}":
             return _bad_key()
+        return self._routed(request)
+
+    def _routed(self, request: Request) -> Reply:
         if request.path == "/v1/models/pricing":
             return self._prices(request)
         if found := _REQUEST.match(request.path):
             return self._ask(request, found["app"], found["id"], found["rest"])
-        if request.method == "POST":
-            return self._submit(request)
-        return json_reply({"detail": "Not Found"}, status=404)
+        if request.method != "POST":
+            return json_reply({"detail": "Not Found"}, status=404)
+        return self._initiate(request) if request.path == INITIATE else self._submit(request)
 
     # ---- the paid request
 
@@ -131,6 +139,31 @@ class FalQueue:
         if self._state.cancel(job):
             return _told({"status": "CANCELLATION_REQUESTED"}, job, status=202)
         return _told({"status": "ALREADY_COMPLETED"}, job, status=400)
+
+    # ---- uploads
+
+    def _initiate(self, request: Request) -> Reply:
+        """Where a file may be put, and where it will be found; the address itself is the right to put it."""
+        fault = self._state.faults.take(Place.lookup)
+        body = request.json()
+        if not isinstance(body, dict) or not body.get("content_type"):
+            return json_reply({"detail": [{"loc": ["body", "content_type"], "type": "missing"}]}, status=422)
+        kept = (
+            f"{request.origin}/storage/kept/{secrets.token_urlsafe(12)}/{body.get('file_name', 'upload.bin')}"
+        )
+        elsewhere = "https://elsewhere.example/put" if _is(fault, Kind.foreign_urls) else f"{kept}?put=once"
+        reply = json_reply({"upload_url": elsewhere, "file_url": kept})
+        return reply if fault is None else spoiled(fault, reply, INSTEAD)
+
+    def _stored(self, request: Request, file_id: str) -> Reply:
+        if "authorization" in request.headers:
+            self._state.counts[self.name].leaked_keys += 1
+        if request.method == "PUT" and "put" in request.query:
+            self._state.files[file_id] = request.body
+            return Reply(status=200)
+        if request.method == "GET" and file_id in self._state.files:
+            return Reply(body=self._state.files[file_id], headers={"content-type": "image/png"})
+        return Reply(status=404, body=b"Not found", headers={"content-type": "text/plain"})
 
     # ---- prices
 

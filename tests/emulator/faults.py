@@ -18,7 +18,7 @@ class Place(StrEnum):
     cancel = "cancel"
     media = "media"
     pricing = "pricing"
-    lookup = "lookup"  # Replicate: a model's version, an upload; both before an order and free
+    lookup = "lookup"  # Replicate: a model's version, an upload; fal: an upload; before an order and free
     outcome = "outcome"
 
 
@@ -38,7 +38,7 @@ class Kind(StrEnum):
     balance_empty = "balance_empty"  # fal 403, the account is locked; Replicate 402; Novita 400
     redirect = "redirect"  # 302 to `location`
     refused = "refused"  # submit: `status` 422 (Novita, RunPod 400) with `type` in the provider's words
-    foreign_urls = "foreign_urls"  # submit: the answer's addresses lead to another host
+    foreign_urls = "foreign_urls"  # submit, lookup: the answer's addresses lead to another host
     gone = "gone"  # result, media: `status` 404
     truncated = "truncated"  # media: the picture ends in the middle, length and all
     cut = "cut"  # media: the connection breaks in the middle of the picture
@@ -87,7 +87,7 @@ ONLY_AT = {
     Kind.reset_before: {Place.submit},
     Kind.refused: {Place.submit},
     Kind.no_number: {Place.submit},
-    Kind.foreign_urls: {Place.submit},
+    Kind.foreign_urls: {Place.submit, Place.lookup},
     Kind.gone: {Place.status, Place.result, Place.media, Place.lookup},
     Kind.truncated: {Place.media},
     Kind.cut: {Place.media},

@@ -1,0 +1,171 @@
+"""Uploading a reference, and the list of them.
+
+The body is the picture itself and not JSON, so the two live outside /functions, which takes only JSON; what a web
+page could send without asking first (a form's types, or none) is refused here (docs/decisions/0013).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from core import references
+from core.api.asking import Asking, Serving, absolute
+from core.errors import BadRequest
+from core.references import Reference
+from core.values import CharacterId
+
+TYPES = (
+    "image/png",
+    "image/jpeg",
+    "image/webp",
+    "image/heic",
+    "image/heif",
+    "image/avif",
+    "application/octet-stream",  # what browsers call a HEIC that they do not know
+)
+LONGEST_SENDING = 120.0  # seconds for one body
+_AT_ONCE = 4  # uploads being worked on; the others wait without one of the threads that sync routes share
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in TYPES},
+    }
+}
+
+
+class _Refused(Exception):
+    """The body was not read to its end."""
+
+    def __init__(self, status: int, code: str, sentence: str) -> None:
+        super().__init__(code)
+        self.answer = JSONResponse(
+            {"success": False, "error": sentence, "code": code}, status, headers={"Connection": "close"}
+        )
+
+
+def router() -> APIRouter:
+    """POST and GET /references."""
+    found = APIRouter(prefix="/references")
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    @found.post("", openapi_extra=_BODY, status_code=201)
+    async def upload(  # pyright: ignore[reportUnusedFunction]
+        request: Request,
+        services: Serving,
+        person: Asking,
+        character_id: Annotated[UUID, Query(alias="characterId")],
+        file_name: Annotated[str, Query(alias="fileName", max_length=1000)] = "",
+        rights_confirmed: Annotated[bool, Query(alias="rightsConfirmed")] = False,
+        use: bool = False,
+        version: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
+    ) -> JSONResponse:
+        """Keep the picture in the body (at most 20 MB) as a reference of a character.
+
+        `rightsConfirmed` says that the person has the rights to it; `use` makes it the character's reference, over
+        `version` where that is named.
+        """
+        try:
+            data = await _body(request)
+        except _Refused as refused:
+            return refused.answer
+        async with room:
+            kept = await run_in_threadpool(
+                references.upload,
+                CharacterId(character_id),
+                file_name,
+                data,
+                rights_confirmed,
+                person,
+                services,
+                use=use,
+                version=version,
+            )
+        return JSONResponse({"success": True, **_described(kept, request)}, 201)
+
+    @found.get("")
+    def listed(  # pyright: ignore[reportUnusedFunction]
+        request: Request,
+        services: Serving,
+        person: Asking,
+        character_id: Annotated[UUID | None, Query(alias="characterId")] = None,
+        limit: Annotated[int, Query(ge=1, le=references.MOST_RECENT)] = 24,
+    ) -> dict[str, Any]:
+        """The last uploads of this person, or all that a character may follow; and how many models match a picture."""
+        of = CharacterId(character_id) if character_id else None
+        found_ones = references.recent(person, services, character_id=of, limit=limit)
+        serving = references.serving(person, services)
+        return {
+            "success": True,
+            "references": [_described(one, request) for one in found_ones],
+            "models": [
+                {
+                    "id": str(one.model.id),
+                    "name": one.model.display_name,
+                    "provider": one.model.provider,
+                    "price": one.price_words,
+                }
+                for one in serving.models
+            ],
+            "modelsInWords": serving.words,
+        }
+
+    return found
+
+
+async def _body(request: Request) -> bytes:
+    """The body, refused as soon as it is too long, too slow or of another type. Raises _Refused, BadRequest."""
+    _check_type(request)
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > references.MOST_BYTES:
+        raise _too_long()
+    data = bytearray()
+    try:
+        async with asyncio.timeout(LONGEST_SENDING):
+            async for part in request.stream():
+                data += part
+                if len(data) > references.MOST_BYTES:
+                    raise _too_long()
+    except ClientDisconnect as exc:
+        raise _Refused(400, "BROKEN_OFF", "The picture did not arrive whole. Send it again.") from exc
+    except TimeoutError as exc:
+        raise _Refused(408, "TOO_SLOW", "The picture took too long to arrive. Send it again.") from exc
+    if not data:
+        raise BadRequest("The body is empty. Send the picture itself.", code="BAD_REQUEST")
+    return bytes(data)
+
+
+def _check_type(request: Request) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in TYPES:
+        raise _Refused(
+            415, "NOT_A_PICTURE", f"Send the picture itself as the body, as one of {', '.join(TYPES)}."
+        )
+
+
+def _too_long() -> _Refused:
+    most = references.MOST_BYTES // 1024 // 1024
+    return _Refused(413, "TOO_LARGE", f"A picture has at most {most} MB. Make it smaller, and send it again.")
+
+
+def _described(one: Reference, request: Request) -> dict[str, Any]:
+    return {
+        "id": str(one.id),
+        "characterId": str(one.character_id),
+        "referenceImageUrl": one.address,
+        "imageUrl": absolute(one.link, request),
+        "mediaType": one.media_type,
+        "width": one.width,
+        "height": one.height,
+        "uploadedAt": one.uploaded_at.isoformat(),
+        "notes": [{"code": note.code, "sentence": note.sentence} for note in one.notes],
+        "used": one.character is not None,
+        "version": one.character.version if one.character else None,
+    }
