@@ -15,7 +15,9 @@ from core.errors import SetupFailed
 from core.settings import Settings
 
 _JSON_ONLY = "/functions/"
+_CALLBACKS = "/callbacks/"  # sent by servers: no Origin, and a signature or a token instead of a person
 LONGEST_BODY = 1024 * 1024  # bytes: a character with every field full is a tenth of it
+LONGEST_CALLBACK = 8 * LONGEST_BODY  # RunPod's hold the request and the picture (reference/providers.md §4.3)
 
 
 class SameOrigin:
@@ -53,7 +55,8 @@ class SameOrigin:
         if self._checks_host and not self._is_ours(host):
             return 403, "FOREIGN_HOST", "This studio answers only under its own address."
         origin = headers.get("origin")
-        if origin is not None and not self._is_allowed(origin, host):
+        from_page = scope["type"] == "websocket" or not scope["path"].startswith(_CALLBACKS)
+        if origin is not None and from_page and not self._is_allowed(origin, host):
             return 403, "FOREIGN_ORIGIN", "Another web page may not use this studio."
         if not self._is_json(scope, headers):
             return 415, "NOT_JSON", "Send the body as application/json."
@@ -73,18 +76,23 @@ class SameOrigin:
 
 
 class BodyLimit:
-    """Reads the body of a call under /functions before it is served, and refuses one that is too long. Plain ASGI."""
+    """Reads the body of a call under /functions or /callbacks before it is served, and refuses one that is too long.
+    Plain ASGI.
+    """
 
-    def __init__(self, app: ASGIApp, *, longest: int = LONGEST_BODY) -> None:
+    def __init__(
+        self, app: ASGIApp, *, longest: int = LONGEST_BODY, longest_callback: int = LONGEST_CALLBACK
+    ) -> None:
         self._app = app
-        self._longest = longest
+        self._longest = {_JSON_ONLY: longest, _CALLBACKS: longest_callback}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or answer 413."""
-        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(_JSON_ONLY):
+        longest = self._limit(scope)
+        if longest is None:
             await self._app(scope, receive, send)
             return
-        read = await self._read(receive)
+        read = await self._read(receive, longest)
         if read is None:
             body = {"success": False, "error": "The body is too large. Send less.", "code": "TOO_LARGE"}
             await JSONResponse(body, 413, headers={"Connection": "close"})(scope, receive, send)
@@ -95,7 +103,13 @@ class BodyLimit:
 
         await self._app(scope, once_more, send)
 
-    async def _read(self, receive: Receive) -> list[Message] | None:
+    def _limit(self, scope: Scope) -> int | None:
+        """Bytes this request's body may have, None where nobody reads it here."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return None
+        return next((most for path, most in self._longest.items() if scope["path"].startswith(path)), None)
+
+    async def _read(self, receive: Receive, longest: int) -> list[Message] | None:
         """The messages that carry the body, None where it is too long."""
         read: list[Message] = []
         length = 0
@@ -103,7 +117,7 @@ class BodyLimit:
             message = await receive()
             read.append(message)
             length += len(message.get("body", b""))
-            if length > self._longest:
+            if length > longest:
                 return None
         return read
 

@@ -7,10 +7,11 @@ Safe to call again after a crash at any line, from any worker. State changes car
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -34,6 +35,7 @@ from core.errors import (
     StudioError,
 )
 from core.providers import CancelAnswer, Provider
+from core.providers.webhooks import ReportsBack
 from core.services import Services
 from core.storage import WORKSPACE
 from core.values import (
@@ -60,6 +62,8 @@ _PAUSE = 900.0  # seconds a provider rests after a bad key or an empty balance
 _FETCHES = 3
 _LONGEST_BUSY = 120.0
 _PAUSED_DELAY = 60.0
+_LOOK_UP = 0.2  # seconds after which a resting run sees that its worker leaves
+CALLBACK = "callback"  # what the seal of a webhook's address is for
 
 T = TypeVar("T")
 _log = log.get(__name__)
@@ -133,7 +137,8 @@ def _carry(begun: _Begun, services: Services) -> None:
     if not submission.is_open:
         raise ProviderRejected("The provider ended this request without a picture. Try again.")
     if submission.ticket is None:
-        say_unknown(job, services)
+        submission = say_unknown(job, services)
+    if submission is None or submission.ticket is None:
         return
     finished = _wait(begun, submission, submission.ticket, services)
     picture = take_in(job, submission, finished, services)
@@ -168,6 +173,7 @@ def _send(begun: _Begun, services: Services) -> Submission | None:
     if submission is None:
         _stop_before_sending(job, services)
         return None
+    order = replace(order, callback_url=callback_url(submission, provider, services))
     try:
         ticket = _submit(provider, order, model)
     except ProviderBusy as error:
@@ -178,13 +184,11 @@ def _send(begun: _Begun, services: Services) -> Submission | None:
     except ProviderRejected:
         raise
     except OutcomeUnknown:
-        say_unknown(job, services)
-        return None
+        return say_unknown(job, services)
     except Exception:  # noqa: BLE001
         # A bug, after the request may have left: the bug is logged whole, and nothing is ever sent again.
         _log.exception("submit_broke", provider=job.provider)
-        say_unknown(job, services)
-        return None
+        return say_unknown(job, services)
     return _keep_receipt(job, submission, ticket, services)
 
 
@@ -255,6 +259,18 @@ def _begin(job: Job, model: ImageModel, services: Services) -> Submission | None
         return submissions.begin(conn, job, provider=job.provider, model_key=model.model_key)
 
 
+def callback_url(submission: Submission, provider: Provider, services: Services) -> str | None:
+    """Where the provider may tell the end of this request; None without PUBLIC_URL, or where it cannot call there.
+
+    Its token names the submission and is sealed by us: a webhook finds its request by it when no receipt came.
+    """
+    public = (services.settings.public_url or "").rstrip("/")
+    if not isinstance(provider, ReportsBack) or not provider.can_call(public):
+        return None
+    token = f"{submission.id}.{services.links.seal(CALLBACK, str(submission.id))}"
+    return f"{public}/callbacks/{submission.provider}?token={token}"
+
+
 def _stop_before_sending(job: Job, services: Services) -> None:
     """The intent was refused: cancelled, or another run was here."""
     with services.db.as_service() as conn:
@@ -287,11 +303,7 @@ def _keep_receipt(job: Job, submission: Submission, ticket: Ticket, services: Se
 
     def store() -> Submission:
         with services.db.as_service() as conn:
-            submissions.keep_receipt(conn, submission.id, ticket)
-            now = jobs.lock(conn, job.id)
-            if now is not None and now.stage is JobStage.outcome_unknown:
-                jobs.clear_unknown(conn, job.id)
-                queue.put_job(conn, job.id, job.provider)
+            keep_receipt(conn, submission, ticket)
             kept = submissions.current(conn, job.id)
         if kept is None:
             raise LeaseLost("Another run took this job over.")
@@ -303,6 +315,19 @@ def _keep_receipt(job: Job, submission: Submission, ticket: Ticket, services: Se
         # The last place where this receipt stands: with it a person can look the picture up at the provider.
         _log.error("receipt_not_stored", provider=job.provider, request_id=ticket.request_id)
         raise
+
+
+def keep_receipt(conn: Connection, submission: Submission, ticket: Ticket) -> bool:
+    """Store a receipt where there is none, whoever brings it, and let a job whose outcome was unknown go on.
+
+    True where it was stored now. Locks the job row first, as everything does that writes both.
+    """
+    job = jobs.lock(conn, submission.job_id)
+    kept = submissions.keep_receipt(conn, submission.id, ticket)
+    if job is not None and job.stage is JobStage.outcome_unknown:
+        jobs.clear_unknown(conn, job.id)
+        queue.put_job(conn, job.id, submission.provider)
+    return kept
 
 
 def _patiently(work: Callable[[], T], patience: float) -> T:
@@ -317,15 +342,23 @@ def _patiently(work: Callable[[], T], patience: float) -> T:
             time.sleep(0.5)
 
 
-def say_unknown(job: Job, services: Services) -> None:
-    """Sent, and no receipt: the job says so, keeps its budget, and is never sent again (SPEC "Failure")."""
+def say_unknown(job: Job, services: Services) -> Submission | None:
+    """Sent, and no receipt: the job says so, keeps its budget, and is never sent again (SPEC "Failure").
+
+    The request comes back where its receipt is there after all: a webhook can be faster than the answer.
+    """
     words = (
         f"The request may have reached {job.provider.capitalize()}, but its answer was lost. It is not sent again, "
         "so that nothing is paid twice. QA looks the outcome up."
     )
     with services.db.as_service() as conn:
+        jobs.lock(conn, job.id)
+        known = submissions.current(conn, job.id)
+        if known is not None and known.ticket is not None:
+            return known
         said = jobs.mark_unknown(conn, job, words)
     _log.warning("outcome_unknown", provider=job.provider, said=said)
+    return None
 
 
 # -- wait ---------------------------------------------------------------------------------------------------------
@@ -340,29 +373,49 @@ def _wait(begun: _Begun, submission: Submission, ticket: Ticket, services: Servi
             _PAUSED_DELAY
         )  # no key here any more; another worker may have one, or an admin puts it back
     deadline = submission.submitted_at + timedelta(seconds=services.settings.give_up_after)
-    pace = _Pace(services.settings.poll_every, begun.usual_seconds, submission.submitted_at)
+    pace = _Pace(
+        services.settings.poll_every,
+        begun.usual_seconds,
+        submission.submitted_at,
+        is_told=callback_url(submission, provider, services) is not None,
+    )
     asked_to_stop = False
-    while True:
-        state = _poll(provider, ticket)
-        if isinstance(state, Finished):
-            return state
-        if datetime.now(UTC) > deadline:
-            raise _too_slow(provider, ticket, services)
-        cancelled = _beat(job, state, services)
-        if cancelled and not asked_to_stop:
-            asked_to_stop = _ask_to_stop(job, submission, provider, ticket, services)
-        if services.stopping.wait(pace.next()):
-            raise AskAgain(0.0)  # this worker leaves; the next one goes on from the receipt
+    with services.events.called_back(job.id) as called:
+        while True:
+            state = _poll(provider, ticket)
+            if isinstance(state, Finished):
+                return state
+            if datetime.now(UTC) > deadline:
+                raise _too_slow(provider, ticket, services)
+            cancelled = _beat(job, state, services)
+            if cancelled and not asked_to_stop:
+                asked_to_stop = _ask_to_stop(job, submission, provider, ticket, services)
+            if _rest(pace.next(), called, services.stopping):
+                raise AskAgain(0.0)  # this worker leaves; the next one goes on from the receipt
+
+
+def _rest(seconds: float, called: threading.Event, stopping: threading.Event) -> bool:
+    """Wait until the next question is due or a webhook came; True where this worker leaves."""
+    ends = time.monotonic() + seconds
+    while not stopping.is_set():
+        left = ends - time.monotonic()
+        if left <= 0 or called.wait(min(left, _LOOK_UP)):
+            called.clear()
+            return False
+    return True
 
 
 class _Pace:
-    """How long to wait between two questions: short at first, then POLL_EVERY, closer where the model usually ends."""
+    """How long to wait between two questions: short at first, then POLL_EVERY, closer where the model usually ends.
 
-    def __init__(self, every: float, usual: float | None, since: datetime) -> None:
+    Where a webhook will tell the end (`is_told`) there is no hurry: POLL_EVERY all the time, in case none comes.
+    """
+
+    def __init__(self, every: float, usual: float | None, since: datetime, *, is_told: bool = False) -> None:
         self._every = every
-        self._usual = usual
+        self._usual = None if is_told else usual
         self._since = since
-        self._pause = min(0.05, every)
+        self._pause = every if is_told else min(0.05, every)
 
     def next(self) -> float:
         pause = self._pause
