@@ -100,10 +100,10 @@ def run(job_id: JobId, services: Services) -> None:
             raise
         except LeaseLost:
             _log.info("run_gave_way", lease=job.lease)
-        except (StorageFailed, DatabaseUnavailable) as error:
-            _log.warning("run_put_off", code=error.reason)
-            raise AskAgain(_PUT_OFF_DELAY) from error
         except StudioError as error:
+            if _passes(error):
+                _log.warning("run_put_off", code=error.reason)
+                raise AskAgain(_PUT_OFF_DELAY) from error
             fail(job, error, services)
         except Exception:
             fail(
@@ -115,6 +115,11 @@ def run(job_id: JobId, services: Services) -> None:
                 services,
             )
             raise
+
+
+def _passes(error: StudioError) -> bool:
+    """Whether the same run can go well a moment later: what we stand on was away, or another writer was in the way."""
+    return isinstance(error, StorageFailed | DatabaseUnavailable) or error.reason == "COLLISION"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -497,8 +502,9 @@ def _too_slow(provider: Provider, ticket: Ticket, services: Services) -> TooSlow
 def take_in(job: Job, submission: Submission, finished: Finished, services: Services) -> Picture:
     """The result's bytes, decoded whole. Raises BadImage, ResultLost, ProviderUnreachable, ProviderRejected."""
     with suppress(LeaseLost), services.db.as_service() as conn:
-        submissions.note_expiry(conn, submission.id, finished.expires_at)
+        # The job row first, as everywhere: a webhook may be writing both just now.
         jobs.beat(conn, job, stage=JobStage.fetching, progress=None)
+        submissions.note_expiry(conn, submission.id, finished.expires_at)
     if not finished.images:
         raise ProviderRejected(
             "The provider finished without a picture, which its safety filter does at times. Change the words and try again.",

@@ -104,7 +104,7 @@ class Caller:
             sends.append(self._deliver(voice, job, event, body, fault))
         await asyncio.gather(*sends)
         if kind is Kind.out_of_order:
-            await self._deliver(voice, job, "processing", {**body, **_earlier(job.provider)}, None)
+            await self._deliver(voice, job, "processing", {**body, **_earlier(job.provider, body)}, None)
 
     async def _deliver(
         self, voice: Voice, job: object, event: str, payload: Mapping[str, object], fault: Fault | None
@@ -150,13 +150,14 @@ class Caller:
         return answer.is_success
 
 
-def _earlier(provider: str) -> dict[str, object]:
-    """What makes the message of an end one of the middle, in each provider's words."""
-    return {
-        "replicate": {"status": "processing", "output": None, "completed_at": None},
-        "novita": {"payload": {"task": {"status": "TASK_STATUS_PROCESSING"}}},
-        "runpod": {"status": "IN_PROGRESS", "output": None},
-    }.get(provider, {})
+def _earlier(provider: str, body: Mapping[str, object]) -> dict[str, object]:
+    """What makes the message of an end one of the middle, in each provider's words; fal knows none."""
+    if provider == "replicate":
+        return {"status": "processing", "output": None, "completed_at": None}
+    if provider == "novita":
+        task = body["payload"]["task"] | {"status": "TASK_STATUS_PROCESSING"}
+        return {"payload": body["payload"] | {"task": task, "images": []}}
+    return {"status": "IN_PROGRESS", "output": None} if provider == "runpod" else {}
 
 
 def _turned(name: str, value: str) -> str:
