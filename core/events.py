@@ -15,9 +15,10 @@ from core import log
 from core.db import Connection
 from core.db.listening import notifications
 from core.errors import StudioError
-from core.values import Person, Role
+from core.values import JobId, Person, Role
 
 CHANNEL = "studio_events"
+CALLBACKS = "callbacks"
 _QUEUE = 500  # changes one slow page may be behind before it is told to read everything again
 _SEES_ALL = (Role.qa, Role.product, Role.admin)
 
@@ -82,6 +83,7 @@ class Events:
         self._connect = connect
         self._shares = shares
         self._subscriptions: set[Subscription] = set()
+        self._runs: set[tuple[str, threading.Event]] = set()
         self._guard = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
@@ -114,6 +116,21 @@ class Events:
         with self._guard:
             return len(self._subscriptions)
 
+    @contextlib.contextmanager
+    def called_back(self, job_id: JobId) -> Generator[threading.Event]:
+        """An event that is set whenever a webhook of this job was taken in, by whatever process; cleared by the caller.
+
+        Also set where one may have been missed: whoever waits asks the provider anyway.
+        """
+        run = (str(job_id), threading.Event())
+        with self._guard:
+            self._runs.add(run)
+        try:
+            yield run[1]
+        finally:
+            with self._guard:
+                self._runs.discard(run)
+
     def _run(self) -> None:
         missed = False
         while not self._stop.is_set():
@@ -132,6 +149,12 @@ class Events:
     def _tell(self, change: Change) -> None:
         with self._guard:
             subscriptions = tuple(self._subscriptions)
+            runs = tuple(self._runs)
+        for job_id, called in runs:
+            if change is RESYNC or (change.table == CALLBACKS and change.job_id == job_id):
+                called.set()
+        if change.table == CALLBACKS:
+            return  # pages hear of what it leads to
         for subscription in subscriptions:
             subscription.offer(change)
 

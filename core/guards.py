@@ -16,8 +16,9 @@ from core.errors import SetupFailed
 from core.settings import Settings
 
 _JSON_ONLY = "/functions/"
-_READ_WHOLE = ("/functions/", "/callbacks/")
+_CALLBACKS = "/callbacks/"  # sent by servers: no Origin, and a signature or a token instead of a person
 LONGEST_BODY = 1024 * 1024  # bytes: a character with every field full is a tenth of it
+LONGEST_CALLBACK = 8 * LONGEST_BODY  # RunPod's hold the request and the picture (reference/providers.md §4.3)
 SLOWEST_BODY = 20.0  # seconds until all of it is here
 
 
@@ -56,7 +57,8 @@ class SameOrigin:
         if self._checks_host and not self._is_ours(host):
             return 403, "FOREIGN_HOST", "This studio answers only under its own address."
         origin = headers.get("origin")
-        if origin is not None and not self._is_allowed(origin, host):
+        from_page = scope["type"] == "websocket" or not scope["path"].startswith(_CALLBACKS)
+        if origin is not None and from_page and not self._is_allowed(origin, host):
             return 403, "FOREIGN_ORIGIN", "Another web page may not use this studio."
         if not self._is_json(scope, headers):
             return 415, "NOT_JSON", "Send the body as application/json."
@@ -80,18 +82,26 @@ class BodyLimit:
     or comes too slowly. Plain ASGI.
     """
 
-    def __init__(self, app: ASGIApp, *, longest: int = LONGEST_BODY, slowest: float = SLOWEST_BODY) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        longest: int = LONGEST_BODY,
+        longest_callback: int = LONGEST_CALLBACK,
+        slowest: float = SLOWEST_BODY,
+    ) -> None:
         self._app = app
-        self._longest = longest
+        self._longest = {_JSON_ONLY: longest, _CALLBACKS: longest_callback}
         self._slowest = slowest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or answer 413 or 408."""
-        if scope["type"] != "http" or not scope["path"].startswith(_READ_WHOLE):
+        longest = self._limit(scope)
+        if longest is None:
             await self._app(scope, receive, send)
             return
         try:
-            read = await asyncio.wait_for(self._read(receive), self._slowest)
+            read = await asyncio.wait_for(self._read(receive, longest), self._slowest)
         except TimeoutError:
             slow = "The body came too slowly. Send it again, or over a better line."
             await _hang_up(408, "TOO_SLOW", slow)(scope, receive, send)
@@ -105,7 +115,13 @@ class BodyLimit:
 
         await self._app(scope, once_more, send)
 
-    async def _read(self, receive: Receive) -> list[Message] | None:
+    def _limit(self, scope: Scope) -> int | None:
+        """Bytes this request's body may have, None where nobody reads it here."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return None
+        return next((most for path, most in self._longest.items() if scope["path"].startswith(path)), None)
+
+    async def _read(self, receive: Receive, longest: int) -> list[Message] | None:
         """The messages that carry the body, None where it is too long."""
         read: list[Message] = []
         length = 0
@@ -113,7 +129,7 @@ class BodyLimit:
             message = await receive()
             read.append(message)
             length += len(message.get("body", b""))
-            if length > self._longest:
+            if length > longest:
                 return None
         return read
 

@@ -12,6 +12,7 @@ from core.values import JobId
 SCHEMA = "studio_queue"
 AUTOSAVE = "autosave"
 RESCUE = "rescue"
+CONFIRM = "confirm"
 MATCH = "match"  # put by triggers: a completion, a new character, a rename
 
 
@@ -33,6 +34,11 @@ def put_autosave(conn: Connection, job_id: JobId, *, delay: float = 0.0) -> None
 def put_rescue(conn: Connection, job_id: JobId) -> None:
     """Queue one question about the paid result of a job that ended; nothing where one is queued or running."""
     _put(conn, RESCUE, f"rescue:{job_id}", job_id, 0.0, 0)
+
+
+def put_confirm(conn: Connection, job_id: JobId) -> None:
+    """Queue one question whether an unsigned webhook of a job is true; nothing where one is queued or running."""
+    _put(conn, CONFIRM, f"confirm:{job_id}", job_id, 0.0, 0)
 
 
 def put_match(conn: Connection, job_id: JobId) -> None:

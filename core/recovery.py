@@ -340,7 +340,8 @@ def _refuse_stranger(person: Person | None) -> None:
         raise NotAllowed("Recovering jobs needs the qa role. Ask an admin for it.")
 
 
-def _look(services: Services) -> Look:
+def look(services: Services) -> Look:
+    """What counts as stuck in this installation."""
     return Look(
         silent_for=services.settings.stuck_after,
         platform_delay=services.settings.autosave_delay,
@@ -350,12 +351,12 @@ def _look(services: Services) -> Look:
 
 def _page(kind: Kind, after: recoveries.Key | None, services: Services) -> list[recoveries.Key]:
     with services.db.as_service() as conn:
-        return recoveries.page(conn, kind, _look(services), after=after, limit=BATCH)
+        return recoveries.page(conn, kind, look(services), after=after, limit=BATCH)
 
 
 def _judged(job_ids: Sequence[JobId], services: Services) -> list[Step]:
     with services.db.as_service() as conn:
-        cases = recoveries.cases(conn, job_ids, _look(services))
+        cases = recoveries.cases(conn, job_ids, look(services))
         models = {case.job.model_id for case in cases if case.sent is not None and case.job.model_id}
         usual = recoveries.usual_seconds(conn, list(models))
     around = Around(now=datetime.now(UTC), providers=services.providers.keys(), usual=usual)

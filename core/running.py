@@ -6,10 +6,11 @@ Safe to call again after a crash at any line, from any worker. State changes car
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -33,6 +34,7 @@ from core.errors import (
     StudioError,
 )
 from core.providers import CancelAnswer, Provider
+from core.providers.webhooks import ReportsBack
 from core.services import Services
 from core.storage import WORKSPACE
 from core.values import (
@@ -64,6 +66,8 @@ _PAUSE = 900.0  # seconds a provider rests after a bad key or an empty balance
 _FETCHES = 3
 _LONGEST_BUSY = 120.0
 _PAUSED_DELAY = 60.0
+_LOOK_UP = 0.2  # seconds after which a resting run sees that its worker leaves
+CALLBACK = "callback"  # what the seal of a webhook's address is for
 
 T = TypeVar("T")
 _log = log.get(__name__)
@@ -100,10 +104,10 @@ def run(job_id: JobId, services: Services) -> None:
             raise
         except LeaseLost:
             _log.info("run_gave_way", lease=job.lease)
-        except (StorageFailed, DatabaseUnavailable) as error:
-            _log.warning("run_put_off", code=error.reason)
-            raise AskAgain(_PUT_OFF_DELAY) from error
         except StudioError as error:
+            if _passes(error):
+                _log.warning("run_put_off", code=error.reason)
+                raise AskAgain(_PUT_OFF_DELAY) from error
             fail(job, error, services)
         except Exception:
             fail(
@@ -115,6 +119,11 @@ def run(job_id: JobId, services: Services) -> None:
                 services,
             )
             raise
+
+
+def _passes(error: StudioError) -> bool:
+    """Whether the same run can go well a moment later: what we stand on was away, or another writer was in the way."""
+    return isinstance(error, StorageFailed | DatabaseUnavailable) or error.reason == "COLLISION"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +146,8 @@ def _carry(begun: _Begun, services: Services) -> None:
     if not submission.is_open:
         raise ProviderRejected("The provider ended this request without a picture. Try again.")
     if submission.ticket is None:
-        say_unknown(job, services)
+        submission = say_unknown(job, services)
+    if submission is None or submission.ticket is None:
         return
     finished = _wait(begun, submission, submission.ticket, services)
     picture = take_in(job, submission, finished, services)
@@ -172,6 +182,7 @@ def _send(begun: _Begun, services: Services) -> Submission | None:
     if submission is None:
         _stop_before_sending(job, services)
         return None
+    order = replace(order, callback_url=callback_url(submission, provider, services))
     try:
         ticket = _submit(provider, order, model)
     except ProviderBusy as error:
@@ -182,13 +193,11 @@ def _send(begun: _Begun, services: Services) -> Submission | None:
     except ProviderRejected:
         raise
     except OutcomeUnknown:
-        say_unknown(job, services)
-        return None
+        return say_unknown(job, services)
     except Exception:  # noqa: BLE001
         # A bug, after the request may have left: the bug is logged whole, and nothing is ever sent again.
         _log.exception("submit_broke", provider=job.provider)
-        say_unknown(job, services)
-        return None
+        return say_unknown(job, services)
     return _keep_receipt(job, submission, ticket, services)
 
 
@@ -270,6 +279,18 @@ def _begin(job: Job, model: ImageModel, services: Services) -> Submission | None
         return submissions.begin(conn, job, provider=job.provider, model_key=model.model_key)
 
 
+def callback_url(submission: Submission, provider: Provider, services: Services) -> str | None:
+    """Where the provider may tell the end of this request; None without PUBLIC_URL, or where it cannot call there.
+
+    Its token names the submission and is sealed by us: a webhook finds its request by it when no receipt came.
+    """
+    public = (services.settings.public_url or "").rstrip("/")
+    if not isinstance(provider, ReportsBack) or not provider.can_call(public):
+        return None
+    token = f"{submission.id}.{services.links.seal(CALLBACK, str(submission.id))}"
+    return f"{public}/callbacks/{submission.provider}?token={token}"
+
+
 def _stop_before_sending(job: Job, services: Services) -> None:
     """The intent was refused: cancelled, or another run was here."""
     with services.db.as_service() as conn:
@@ -302,11 +323,7 @@ def _keep_receipt(job: Job, submission: Submission, ticket: Ticket, services: Se
 
     def store() -> Submission:
         with services.db.as_service() as conn:
-            submissions.keep_receipt(conn, submission.id, ticket)
-            now = jobs.lock(conn, job.id)
-            if now is not None and now.stage is JobStage.outcome_unknown:
-                jobs.clear_unknown(conn, job.id)
-                queue.put_job(conn, job.id, job.provider)
+            keep_receipt(conn, submission, ticket)
             kept = submissions.current(conn, job.id)
         if kept is None:
             raise LeaseLost("Another run took this job over.")
@@ -318,6 +335,19 @@ def _keep_receipt(job: Job, submission: Submission, ticket: Ticket, services: Se
         # The last place where this receipt stands: with it a person can look the picture up at the provider.
         _log.error("receipt_not_stored", provider=job.provider, request_id=ticket.request_id)
         raise
+
+
+def keep_receipt(conn: Connection, submission: Submission, ticket: Ticket) -> bool:
+    """Store a receipt where there is none, whoever brings it, and let a job whose outcome was unknown go on.
+
+    True where it was stored now. Locks the job row first, as everything does that writes both.
+    """
+    job = jobs.lock(conn, submission.job_id)
+    kept = submissions.keep_receipt(conn, submission.id, ticket)
+    if job is not None and job.stage is JobStage.outcome_unknown:
+        jobs.clear_unknown(conn, job.id)
+        queue.put_job(conn, job.id, submission.provider)
+    return kept
 
 
 def _patiently(work: Callable[[], T], patience: float) -> T:
@@ -332,12 +362,20 @@ def _patiently(work: Callable[[], T], patience: float) -> T:
             time.sleep(0.5)
 
 
-def say_unknown(job: Job, services: Services) -> None:
-    """Sent, and no receipt: the job says so, keeps its budget, and is never sent again (SPEC "Failure")."""
+def say_unknown(job: Job, services: Services) -> Submission | None:
+    """Sent, and no receipt: the job says so, keeps its budget, and is never sent again (SPEC "Failure").
+
+    The request comes back where its receipt is there after all: a webhook can be faster than the answer.
+    """
     words = UNKNOWN_WORDS % job.provider.capitalize()
     with services.db.as_service() as conn:
+        jobs.lock(conn, job.id)
+        known = submissions.current(conn, job.id)
+        if known is not None and known.ticket is not None:
+            return known
         said = jobs.mark_unknown(conn, job, words)
     _log.warning("outcome_unknown", provider=job.provider, said=said)
+    return None
 
 
 # -- wait ---------------------------------------------------------------------------------------------------------
@@ -352,29 +390,49 @@ def _wait(begun: _Begun, submission: Submission, ticket: Ticket, services: Servi
             _PAUSED_DELAY
         )  # no key here any more; another worker may have one, or an admin puts it back
     deadline = submission.submitted_at + timedelta(seconds=services.settings.give_up_after)
-    pace = _Pace(services.settings.poll_every, begun.usual_seconds, submission.submitted_at)
+    pace = _Pace(
+        services.settings.poll_every,
+        begun.usual_seconds,
+        submission.submitted_at,
+        is_told=callback_url(submission, provider, services) is not None,
+    )
     asked_to_stop = False
-    while True:
-        state = _poll(provider, ticket)
-        if isinstance(state, Finished):
-            return state
-        if datetime.now(UTC) > deadline:
-            raise _too_slow(provider, ticket, services)
-        cancelled = _beat(job, state, services)
-        if cancelled and not asked_to_stop:
-            asked_to_stop = _ask_to_stop(job, submission, provider, ticket, services)
-        if services.stopping.wait(pace.next()):
-            raise AskAgain(0.0)  # this worker leaves; the next one goes on from the receipt
+    with services.events.called_back(job.id) as called:
+        while True:
+            state = _poll(provider, ticket)
+            if isinstance(state, Finished):
+                return state
+            if datetime.now(UTC) > deadline:
+                raise _too_slow(provider, ticket, services)
+            cancelled = _beat(job, state, services)
+            if cancelled and not asked_to_stop:
+                asked_to_stop = _ask_to_stop(job, submission, provider, ticket, services)
+            if _rest(pace.next(), called, services.stopping):
+                raise AskAgain(0.0)  # this worker leaves; the next one goes on from the receipt
+
+
+def _rest(seconds: float, called: threading.Event, stopping: threading.Event) -> bool:
+    """Wait until the next question is due or a webhook came; True where this worker leaves."""
+    ends = time.monotonic() + seconds
+    while not stopping.is_set():
+        left = ends - time.monotonic()
+        if left <= 0 or called.wait(min(left, _LOOK_UP)):
+            called.clear()
+            return False
+    return True
 
 
 class _Pace:
-    """How long to wait between two questions: short at first, then POLL_EVERY, closer where the model usually ends."""
+    """How long to wait between two questions: short at first, then POLL_EVERY, closer where the model usually ends.
 
-    def __init__(self, every: float, usual: float | None, since: datetime) -> None:
+    Where a webhook will tell the end (`is_told`) there is no hurry: POLL_EVERY all the time, in case none comes.
+    """
+
+    def __init__(self, every: float, usual: float | None, since: datetime, *, is_told: bool = False) -> None:
         self._every = every
-        self._usual = usual
+        self._usual = None if is_told else usual
         self._since = since
-        self._pause = min(0.05, every)
+        self._pause = every if is_told else min(0.05, every)
 
     def next(self) -> float:
         pause = self._pause
@@ -456,8 +514,9 @@ def _too_slow(provider: Provider, ticket: Ticket, services: Services) -> TooSlow
 def take_in(job: Job, submission: Submission, finished: Finished, services: Services) -> Picture:
     """The result's bytes, decoded whole. Raises BadImage, ResultLost, ProviderUnreachable, ProviderRejected."""
     with suppress(LeaseLost), services.db.as_service() as conn:
-        submissions.note_expiry(conn, submission.id, finished.expires_at)
+        # The job row first, as everywhere: a webhook may be writing both just now.
         jobs.beat(conn, job, stage=JobStage.fetching, progress=None)
+        submissions.note_expiry(conn, submission.id, finished.expires_at)
     if not finished.images:
         raise ProviderRejected(
             "The provider finished without a picture, which its safety filter does at times. Change the words and try again.",

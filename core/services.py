@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _CONNECTIONS = 40  # of one process at most; threads that wait for a provider hold none
 RESCUES = 2  # questions about ended jobs at once, all workers together
+CONFIRMS = 2  # questions whether an unsigned webhook is true, likewise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ class Services:
         """Threads of one worker that wait for providers: never fewer than entries it may hold, or they would hold a
         provider's places without using them (reference/queue.md §3).
         """
-        return max(self.settings.worker_threads, sum(self.limits.values()) + RESCUES)
+        return max(self.settings.worker_threads, sum(self.limits.values()) + RESCUES + CONFIRMS)
 
     @property
     def limits(self) -> Mapping[str, int]:
@@ -77,7 +78,12 @@ def configured_providers(settings: Settings) -> dict[str, Provider]:
         found["fal"] = Fal(settings.fal_key.get_secret_value(), base_url=settings.fal_base_url)
     if settings.replicate_api_token is not None:
         token = settings.replicate_api_token.get_secret_value()
-        found["replicate"] = Replicate(token, base_url=settings.replicate_base_url)
+        secret = settings.replicate_webhook_secret
+        found["replicate"] = Replicate(
+            token,
+            base_url=settings.replicate_base_url,
+            webhook_secret=secret.get_secret_value() if secret is not None else None,
+        )
     if settings.novita_api_key is not None:
         found["novita"] = Novita(
             settings.novita_api_key.get_secret_value(), base_url=settings.novita_base_url

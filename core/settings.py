@@ -65,6 +65,9 @@ class Settings(BaseSettings):
         default=None,
         description="Replaces every host of Replicate, up to /v1; downloads then allow loopback there.",
     )
+    replicate_webhook_secret: SecretStr | None = Field(
+        default=None, description="Signs Replicate's webhooks (whsec_…); empty: asked for with the token."
+    )
     replicate_limit: int = Field(
         default=10, ge=1, description="Requests at Replicate at once, all workers together."
     )

@@ -261,6 +261,7 @@ class Order:
     references: tuple[ReferencePicture, ...] = field(default=(), repr=False)
     safety_checker: bool = True
     input_defaults: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
+    callback_url: str | None = field(default=None, repr=False)  # where its end is to be told; holds a secret
 
 
 @dataclass(frozen=True, kw_only=True)

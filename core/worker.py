@@ -32,10 +32,10 @@ from pgqueuer.models import Schedule
 from pgqueuer.queries import Queries
 from pgqueuer.types import Channel
 
-from core import autosave, cleaning, log, matching, queue, recovery, running
+from core import autosave, callbacks, cleaning, log, matching, queue, recovery, running
 from core.db import models, workers
 from core.errors import StudioError
-from core.services import RESCUES, Services
+from core.services import CONFIRMS, RESCUES, Services
 from core.values import JobId
 
 # Every name is given: the engine otherwise reads bare environment names such as CHANNEL (reference/queue.md §1).
@@ -178,6 +178,9 @@ def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
     )
     manager.entrypoint(queue.RESCUE, concurrency_limit=RESCUES, on_failure="hold")(
         _entry(recovery.rescue, services, threads.waiting)
+    )
+    manager.entrypoint(queue.CONFIRM, concurrency_limit=CONFIRMS, on_failure="hold")(
+        _entry(callbacks.confirm, services, threads.waiting)
     )
 
     async def recover(_schedule: Schedule) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from core import autosave, characters, generation, matching, queue, recovery, running
+from core import autosave, callbacks, characters, generation, matching, queue, recovery, running
 from core.db import Connection, Database
 from core.generation import Asked, Outcome
 from core.services import Services
@@ -39,6 +39,7 @@ TRAITS = CharacterTraits(
 _WORK = {
     queue.AUTOSAVE: autosave.save,
     queue.RESCUE: recovery.rescue,
+    queue.CONFIRM: callbacks.confirm,
     queue.MATCH: matching.match,
 }  # all else carries portraits
 _MOST_RUNS = 25  # of one entry; a test that needs more is asking for ever
@@ -145,6 +146,8 @@ def _put_back(entrypoint: str, job_id: JobId, services: Services) -> None:
             queue.put_autosave(conn, job_id)
         elif entrypoint == queue.RESCUE:
             queue.put_rescue(conn, job_id)
+        elif entrypoint == queue.CONFIRM:
+            queue.put_confirm(conn, job_id)
         elif entrypoint == queue.MATCH:
             queue.put_match(conn, job_id)
         else:

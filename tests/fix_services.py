@@ -171,10 +171,10 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """Serve `app` on a free loopback port, as studio_app.py does; the address."""
+def serving(app: FastAPI, *, port: int = 0) -> Iterator[str]:
+    """Serve `app` on a loopback port (0: a free one), as studio_app.py does; the address."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1
+        app, host="127.0.0.1", port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="served")
@@ -188,10 +188,10 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def served(services: Services) -> Iterator[Served]:
+def served(services: Services, *, port: int = 0) -> Iterator[Served]:
     """The HTTP interface over `services`, for as long as the block lasts."""
     gate = TwoPeopleGate()
-    with contextlib.ExitStack() as stack, serving(api.build(services, gate)) as url:
+    with contextlib.ExitStack() as stack, serving(api.build(services, gate), port=port) as url:
         yield Served(url, gate, stack)
         services.stopping.set()  # calls that wait for a portrait end, so the server can
 

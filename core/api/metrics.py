@@ -30,13 +30,14 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from core import log
+from core import log, recovery
 from core.api.answers import refusals
 from core.api.arrivals import Served
 from core.audit import metrics as questions
 from core.audit.metrics import Backlog, QueueStand
-from core.db import Connection, counters, jobs
+from core.db import Connection, counters, recoveries
 from core.db.counters import DURATIONS, Totals
+from core.db.recoveries import Kind
 from core.errors import DatabaseUnavailable, NotAllowed, NotSignedIn, StudioError
 from core.services import Services
 
@@ -161,7 +162,8 @@ def look(services: Services) -> Look:
         totals=ask("totals", counters.totals) or {},
         unfinished=ask("unfinished", questions.unfinished),
         stuck=ask(
-            "stuck", lambda conn: len(jobs.stuck(conn, silent_for=settings.stuck_after, limit=_MOST_STUCK))
+            "stuck",
+            lambda conn: recoveries.count(conn, Kind.stuck, recovery.look(services), most=_MOST_STUCK),
         ),
         queues=ask("queues", questions.queues),
         unsaved=ask("unsaved", partial(questions.unsaved, platform_delay=settings.autosave_delay)),

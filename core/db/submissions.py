@@ -135,6 +135,35 @@ def current(conn: Connection, job_id: JobId) -> Submission | None:
         ).fetchone()
 
 
+def get(conn: Connection, submission_id: SubmissionId) -> Submission | None:
+    """One paid request, None where there is none."""
+    with conn.cursor(row_factory=as_submission) as cursor:
+        return cursor.execute(
+            f"SELECT {COLUMNS} FROM studio.submissions WHERE id = %s", (submission_id,)
+        ).fetchone()
+
+
+def by_number(conn: Connection, provider: str, request_ids: Sequence[str]) -> Submission | None:
+    """The paid request that a provider knows under one of these numbers, None where none is ours."""
+    with conn.cursor(row_factory=as_submission) as cursor:
+        return cursor.execute(
+            f"SELECT {COLUMNS} FROM studio.submissions WHERE provider = %s AND request_id = ANY(%s) LIMIT 1",
+            (provider, list(request_ids)),
+        ).fetchone()
+
+
+def keep_answer(conn: Connection, submission_id: SubmissionId, answer: Mapping[str, object]) -> bool:
+    """Note beside the receipt what its provider told of the result, the first time; True where it was noted now."""
+    cursor = conn.execute(
+        """
+        UPDATE studio.submissions SET receipt = jsonb_set(receipt, '{answer}', %(answer)s::jsonb)
+        WHERE id = %(id)s AND outcome IS NULL AND receipt IS NOT NULL AND coalesce(receipt -> 'answer', 'null') = 'null'
+        """,
+        {"id": submission_id, "answer": json.dumps(answer)},
+    )
+    return cursor.rowcount == 1
+
+
 def unknown(conn: Connection, *, limit: int = 200) -> list[Submission]:
     """Sent, no receipt, not settled, and their run has said so (SPEC "Outcome unknown")."""
     with conn.cursor(row_factory=as_submission) as cursor:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
+from urllib.parse import quote
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from core.errors import ProviderBusy, ProviderRejected, ProviderUnreachable
-from core.providers import CancelAnswer
+from core.providers import CancelAnswer, webhooks
 from core.providers.endings import Ending, Endings
 from core.providers.fields import Spelling, filled
 from core.providers.http import Answer, Dialect, ProviderHttp, base_origin, new_client
 from core.providers.reading import image, number, rows, table, whole, words
 from core.providers.references import Taking, Upload
+from core.providers.webhooks import Kept, Notice, Proof
 from core.values import (
     Finished,
     ImageModel,
@@ -40,9 +44,13 @@ UPLOAD_HOSTS = (
 # fal calls `data:` addresses fit for small files and names no limit (§1.11, §8): this one is ours.
 TAKING = Taking(inside=1024 * 1024)
 UPLOAD_SECONDS = 86_400  # how long fal keeps a reference: longer than a request can wait in its queue
+KEYS = "https://rest.fal.ai"
+KEYS_PATH = "/.well-known/jwks.json"
 RESULT_LIFETIME = timedelta(hours=1)  # providers.md §1.4; longer only where the account stores payloads
 
 _UNITS = "x-fal-billable-units"
+_MOST_KEPT = 16  # pictures or reasons of one webhook
+_LONGEST_KEPT = 2000  # characters of an address
 _SEGMENT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9_-]{1,100}$")
 _NAMES = {
@@ -52,6 +60,9 @@ _NAMES = {
     "seed": "seed",
     "safety_checker": "enable_safety_checker",
 }
+_SIGNED_HEADERS = tuple(
+    f"x-fal-webhook-{name}" for name in ("request-id", "user-id", "timestamp", "signature")
+)
 _ENDINGS = Endings(name="fal", key="FAL_KEY", kept="about an hour")
 
 
@@ -67,8 +78,10 @@ class Fal:
         self._rest = REST if base_url is None else self._base
         self._media = MEDIA_HOSTS if base_url is None else (base_origin(base_url),)
         self._upload_hosts = UPLOAD_HOSTS if base_url is None else self._media
+        self._is_played = base_url is not None
         self._client = client or new_client()
         self._closes = client is None
+        self._keys = Kept(self._fetch_keys)
         self._http = ProviderHttp(
             "fal",
             self._client,
@@ -97,8 +110,10 @@ class Fal:
         cannot fit is rejected before anything leaves.
         """
         app = _app(model.model_key)
+        # The whole address is one value of the query: its own token must not become a field of fal's.
+        report = f"?fal_webhook={quote(order.callback_url, safe='')}" if order.callback_url else ""
         body = body_of(order, model, self._uploaded)
-        answer = self._http.post_once(f"{self._base}/{model.model_key}", body)
+        answer = self._http.post_once(f"{self._base}/{model.model_key}{report}", body)
         request_id = answer.text("request_id")
         if not _REQUEST_ID.match(request_id):
             raise _ENDINGS.without_number()
@@ -121,7 +136,7 @@ class Fal:
         """
         status = self._http.get(ticket.status_url or f"{self._own(ticket)}/status")
         if status.status in {404, 410}:
-            raise _ENDINGS.lost()
+            return _remembered(ticket)
         if not status.is_good:
             raise _unreachable(status)
         if status.text("status") != "COMPLETED":
@@ -150,7 +165,51 @@ class Fal:
             return _finished(answer, status)
         if failed or answer.status in {400, 422}:
             return _refused_result(answer, status, failed=failed)
-        raise _ENDINGS.lost() if answer.status in {404, 410} else _unreachable(answer)
+        if answer.status in {404, 410}:
+            return _remembered(ticket)
+        raise _unreachable(answer)
+
+    # ---- webhooks (providers.md §1.8)
+
+    def can_call(self, url: str) -> bool:
+        """As `ReportsBack.can_call`."""
+        return webhooks.takes_address(url, is_played=self._is_played)
+
+    def read_webhook(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Notice:
+        """As `ReportsBack.read_webhook`: Ed25519 over number, user, time and the body's hash."""
+        number, user, seconds, signature = (headers.get(name, "") for name in _SIGNED_HEADERS)
+        if not (number and user and signature):
+            raise webhooks.forged("fal")
+        webhooks.refuse_stale("fal", seconds, now)
+        message = f"{number}\n{user}\n{seconds}\n{hashlib.sha256(body).hexdigest()}".encode()
+        if not self._signed(signature, message):
+            raise webhooks.forged("fal")
+        notice = _notice(body)
+        if number not in notice.request_ids:
+            raise webhooks.forged("fal")
+        return notice
+
+    def receipt_of(self, request_id: str, model_key: str, defaults: Mapping[str, object]) -> Ticket:  # noqa: ARG002  (fal needs none)
+        """As `ReportsBack.receipt_of`."""
+        own = f"{self._base}/{_app(model_key)}/requests/{request_id}"
+        return Ticket(
+            provider=self.name,
+            request_id=request_id,
+            model_key=model_key,
+            status_url=f"{own}/status",
+            result_url=own,
+            cancel_url=f"{own}/cancel",
+        )
+
+    def _signed(self, signature: str, message: bytes) -> bool:
+        if webhooks.ed25519_fits(self._keys.get(), signature, message):
+            return True
+        newer = self._keys.newer()
+        return newer is not None and webhooks.ed25519_fits(newer, signature, message)
+
+    def _fetch_keys(self) -> tuple[Ed25519PublicKey, ...]:
+        url = (self._base if self._is_played else KEYS) + KEYS_PATH
+        return webhooks.ed25519_keys(webhooks.fetch_public("fal", self._client, url))
 
     def _uploaded(self, picture: ReferencePicture) -> str:
         """The address of a reference in fal's own storage (§1.11 A), where it stays for a day."""
@@ -210,7 +269,10 @@ def _running(status: Answer) -> Running:
 
 
 def _finished(answer: Answer, status: Answer) -> Finished:
-    body = answer.body or {}
+    return _pictures(answer.body or {}, units=_units(answer), seconds=_seconds(status.body or {}))
+
+
+def _pictures(body: Mapping[str, object], *, units: Decimal | None, seconds: float | None) -> Finished:
     listed = _listed(body)
     kept = tuple(image for image, flagged in listed if image is not None and not flagged)
     if not kept and any(flagged for _, flagged in listed):
@@ -220,8 +282,8 @@ def _finished(answer: Answer, status: Answer) -> Finished:
     return Finished(
         images=kept,
         seed=whole(body.get("seed")),
-        units=_units(answer),
-        seconds=_seconds(status.body or {}),
+        units=units,
+        seconds=seconds,
         expires_at=datetime.now(UTC) + RESULT_LIFETIME,
     )
 
@@ -254,6 +316,45 @@ def _units(answer: Answer) -> Decimal | None:
 
 def _seconds(status: Mapping[str, object]) -> float | None:
     return number(table(status.get("metrics")).get("inference_time"))
+
+
+# ---- what a webhook told, for when fal has forgotten the request: its JSON lives an hour, the picture longer
+
+
+def _notice(body: bytes) -> Notice:
+    """A webhook whose signature was checked. Raises BadRequest."""
+    said = webhooks.json_object("fal", body)
+    payload = table(said.get("payload"))
+    return Notice(
+        request_ids=webhooks.request_numbers("fal", said.get("request_id"), said.get("gateway_request_id")),
+        word=webhooks.status_word(said.get("status")),
+        proof=Proof.signed,
+        outcome=_worth_keeping(said.get("status"), payload),
+    )
+
+
+def _worth_keeping(status: object, payload: Mapping[str, object]) -> Mapping[str, object] | None:
+    """Addresses and marks of a good result, the types of a bad one; no words, which may hold the prompt."""
+    if status == "ERROR":
+        types = [words(table(entry).get("type")) for entry in rows(payload.get("detail"))]
+        return {"types": [kind for kind in types if webhooks.status_word(kind)][:_MOST_KEPT]}
+    addresses = [words(table(entry).get("url")) for entry in rows(payload.get("images"))]
+    kept = [{"url": url} for url in addresses if url.startswith("http") and len(url) < _LONGEST_KEPT]
+    if not kept or len(kept) != len(addresses) or len(kept) > _MOST_KEPT:
+        return None
+    flags = [flag is True for flag in rows(payload.get("has_nsfw_concepts"))][:_MOST_KEPT]
+    return {"images": kept, "seed": whole(payload.get("seed")), "has_nsfw_concepts": flags}
+
+
+def _remembered(ticket: Ticket) -> Finished:
+    """The result as a webhook told it. Raises ProviderRejected where it told a failure, ResultLost where none came."""
+    if ticket.answer is None:
+        raise _ENDINGS.lost()
+    types = [words(one) for one in rows(ticket.answer.get("types"))]
+    if "types" in ticket.answer:
+        # The header that tells what was billed came with no webhook, so it may be.
+        raise _ended(types or ("internal_error",), billed=True)
+    return _pictures(ticket.answer, units=None, seconds=None)
 
 
 # ---- how it says no: fal's own words may repeat the prompt, so only its types are read

@@ -20,12 +20,13 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from core.errors import ProviderRejected
-from core.providers import CancelAnswer
+from core.providers import CancelAnswer, webhooks
 from core.providers.endings import Ending, Endings
 from core.providers.fields import Spelling, defaults_of, filled
 from core.providers.http import Answer, Dialect, ProviderHttp, base_origin, new_client
 from core.providers.reading import image, moment, number, rows, table, whole, words
 from core.providers.references import Taking
+from core.providers.webhooks import Notice, Proof
 from core.values import Finished, ImageModel, JobStage, Order, RemoteImage, Running, Size, Ticket
 
 API = "https://api.novita.ai"
@@ -77,6 +78,7 @@ class Novita:
     ) -> None:
         self._base = (base_url or API).rstrip("/")
         self._media = MEDIA_HOSTS if base_url is None else (base_origin(base_url),)
+        self._is_played = base_url is not None
         self._client = client or new_client()
         self._closes = client is None
         self._answer_within = answer_within
@@ -150,16 +152,35 @@ class Novita:
         """Nothing is asked: Novita has no way to stop a task (providers.md §3.2)."""
         return CancelAnswer.unsupported
 
+    # ---- webhooks: unsigned (providers.md §3.4)
+
+    def can_call(self, url: str) -> bool:
+        """As `ReportsBack.can_call`."""
+        return webhooks.takes_address(url, is_played=self._is_played)
+
+    def read_webhook(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Notice:  # noqa: ARG002  (nothing is signed)
+        """As `ReportsBack.read_webhook`; only a hint."""
+        task = table(table(webhooks.json_object("Novita", body).get("payload")).get("task"))
+        return Notice(
+            request_ids=webhooks.request_numbers("Novita", task.get("task_id")),
+            word=webhooks.status_word(task.get("status")),
+            proof=Proof.hint,
+        )
+
+    def receipt_of(self, request_id: str, model_key: str, defaults: Mapping[str, object]) -> Ticket:  # noqa: ARG002  (Novita needs none)
+        """As `ReportsBack.receipt_of`."""
+        return Ticket(
+            provider=self.name,
+            request_id=request_id,
+            model_key=model_key,
+            status_url=self._result_of(request_id),
+        )
+
     def _task(self, answer: Answer, model: ImageModel) -> Ticket:
         task_id = answer.text("task_id")
         if not _TASK.match(task_id):
             raise _ENDINGS.without_number()
-        return Ticket(
-            provider=self.name,
-            request_id=task_id,
-            model_key=model.model_key,
-            status_url=self._result_of(task_id),
-        )
+        return self.receipt_of(task_id, model.model_key, model.input_defaults)
 
     def _result_of(self, task_id: str) -> str:
         return f"{self._base}/v3/async/task-result?task_id={task_id}"
@@ -176,6 +197,8 @@ def body_of(order: Order, model: ImageModel) -> dict[str, object]:
         return body
     beside = {name: value for name, value in body.items() if name.startswith("extra.")}
     extra = {**table(defaults["_extra"]), **{name[6:]: value for name, value in beside.items()}}
+    if order.callback_url and "/async/" in words(defaults.get("_endpoint")):
+        extra["webhook"] = {"url": order.callback_url}
     return {
         "extra": extra,
         "request": {name: value for name, value in body.items() if name not in beside},

@@ -14,13 +14,14 @@ from http import HTTPStatus
 
 import httpx
 
-from core.errors import ProviderBusy, ProviderRejected, ProviderUnreachable
-from core.providers import CancelAnswer
+from core.errors import ProviderBusy, ProviderRejected, ProviderUnreachable, SetupFailed
+from core.providers import CancelAnswer, webhooks
 from core.providers.endings import Ending, Endings
 from core.providers.fields import Spelling, check_fits, defaults_of, filled
 from core.providers.http import Answer, Dialect, ProviderHttp, base_origin, new_client, retry_after
 from core.providers.reading import images, moment, number, table, whole, words
 from core.providers.references import Taking
+from core.providers.webhooks import Kept, Notice, Proof
 from core.values import Finished, ImageModel, JobStage, Order, ReferencePicture, Running, Size, Ticket
 
 API = "https://api.replicate.com"
@@ -33,6 +34,7 @@ _VERSION = re.compile(r"^[0-9a-f]{64}$")
 _PREDICTION = re.compile(r"^[A-Za-z0-9_-]{1,100}$")
 _CONTENT = re.compile(r"\bE005\b|flagged as sensitive|NSFW content detected", re.IGNORECASE)
 _WAIT = re.compile(r"resets? in ~?\s*(\d+(?:\.\d+)?)\s*s", re.IGNORECASE)
+_SIGNED_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 _ENDINGS = Endings(name="Replicate", key="REPLICATE_API_TOKEN", kept="one hour")
 
 
@@ -61,18 +63,27 @@ SPELLING = Spelling(
 
 class Replicate:
     """Replicate. `base_url` stands for all of its hosts (the emulator) and ends before `/v1`; a client that is
-    handed in stays its owner's to close. Raises SetupFailed where token or address cannot be used.
+    handed in stays its owner's to close. `webhook_secret` (`whsec_…`) signs its webhooks; where it is missing,
+    Replicate is asked for it. Raises SetupFailed where token, secret or address cannot be used.
     """
 
     name = "replicate"
 
     def __init__(
-        self, token: str, *, base_url: str | None = None, client: httpx.Client | None = None
+        self,
+        token: str,
+        *,
+        base_url: str | None = None,
+        client: httpx.Client | None = None,
+        webhook_secret: str | None = None,
     ) -> None:
         self._base = (base_url or API).rstrip("/")
         self._media = MEDIA_HOSTS if base_url is None else (base_origin(base_url),)
+        self._is_played = base_url is not None
         self._client = client or new_client()
         self._closes = client is None
+        self._given_secret = _given(webhook_secret)
+        self._secret = Kept(self._fetch_secret)
         self._http = ProviderHttp(
             "Replicate",
             self._client,
@@ -106,7 +117,8 @@ class Replicate:
         check_fits(order, model)
         url, version = self._address(order, model)
         given = filled(order, model, SPELLING, self._uploaded)
-        answer = self._http.post_once(url, {**version, "input": given})
+        report = _report(order.callback_url)
+        answer = self._http.post_once(url, {**version, **report, "input": given})
         return self._ticket(answer, model)
 
     def poll(self, ticket: Ticket) -> Running | Finished:
@@ -132,6 +144,53 @@ class Replicate:
         if answer.status in {400, 404, 409, 410, 422}:
             return CancelAnswer.too_late
         raise _unreachable(answer)
+
+    # ---- webhooks (providers.md §2.4)
+
+    def can_call(self, url: str) -> bool:
+        """As `ReportsBack.can_call`."""
+        return webhooks.takes_address(url, is_played=self._is_played)
+
+    def read_webhook(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Notice:
+        """As `ReportsBack.read_webhook`: HMAC-SHA256 over number, time and body ("standard webhooks")."""
+        number, seconds, signatures = (headers.get(name, "") for name in _SIGNED_HEADERS)
+        if not (number and signatures):
+            raise webhooks.forged("Replicate")
+        webhooks.refuse_stale("Replicate", seconds, now)
+        if not self._signed(signatures, f"{number}.{seconds}.".encode() + body):
+            raise webhooks.forged("Replicate")
+        said = webhooks.json_object("Replicate", body)
+        return Notice(
+            request_ids=webhooks.request_numbers("Replicate", said.get("id")),
+            word=webhooks.status_word(said.get("status")),
+            proof=Proof.signed,
+        )
+
+    def receipt_of(self, request_id: str, model_key: str, defaults: Mapping[str, object]) -> Ticket:  # noqa: ARG002  (Replicate needs none)
+        """As `ReportsBack.receipt_of`."""
+        own = self._own(request_id)
+        return Ticket(
+            provider=self.name,
+            request_id=request_id,
+            model_key=model_key,
+            status_url=own,
+            cancel_url=f"{own}/cancel",
+        )
+
+    def _signed(self, signatures: str, message: bytes) -> bool:
+        if webhooks.hmac_fits(self._secret.get(), signatures, message):
+            return True
+        newer = self._secret.newer()
+        return newer is not None and webhooks.hmac_fits(newer, signatures, message)
+
+    def _fetch_secret(self) -> bytes:
+        if self._given_secret is not None:
+            return self._given_secret
+        answer = self._http.get(f"{self._base}/v1/webhooks/default/secret")
+        secret = webhooks.webhook_secret(answer.text("key")) if answer.is_good else None
+        if secret is None:
+            raise _unreachable(answer)
+        return secret
 
     # ---- before the paid request: free, and so asked again like any question
 
@@ -181,6 +240,20 @@ class Replicate:
 
     def _own(self, request_id: str) -> str:
         return f"{self._base}/v1/predictions/{request_id}"
+
+
+def _report(url: str | None) -> dict[str, object]:
+    """Where to report and when: at the end only, which is also the one delivery that Replicate repeats."""
+    return {"webhook": url, "webhook_events_filter": ["completed"]} if url else {}
+
+
+def _given(secret: str | None) -> bytes | None:
+    if secret is None:
+        return None
+    key = webhooks.webhook_secret(secret)
+    if key is None:
+        raise SetupFailed("REPLICATE_WEBHOOK_SECRET is no such secret: it begins with whsec_. Copy it again.")
+    return key
 
 
 # ---- what comes back

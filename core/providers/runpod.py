@@ -16,12 +16,13 @@ from decimal import Decimal
 import httpx
 
 from core.errors import ProviderRejected, ProviderUnreachable, ResultLost
-from core.providers import CancelAnswer
+from core.providers import CancelAnswer, webhooks
 from core.providers.endings import Ending, Endings
 from core.providers.fields import Spelling, defaults_of, filled
 from core.providers.http import Answer, Dialect, ProviderHttp, base_origin, new_client
 from core.providers.reading import images, number, rows, table, whole, words
 from core.providers.references import Taking
+from core.providers.webhooks import Notice, Proof
 from core.values import Finished, ImageModel, JobStage, Order, Running, Size, Ticket
 
 API = "https://api.runpod.ai/v2"
@@ -77,6 +78,7 @@ class RunPod:
         self._endpoint = (endpoint_id or "").strip()
         self._base = (base_url or API).rstrip("/")
         self._media = MEDIA_HOSTS if base_url is None else (base_origin(base_url),)
+        self._is_played = base_url is not None
         self._client = client or new_client()
         self._closes = client is None
         self._http = ProviderHttp(
@@ -107,18 +109,13 @@ class RunPod:
         before anything leaves.
         """
         endpoint = self._endpoint_of(order, model)
+        report = {"webhook": order.callback_url} if order.callback_url else {}
         url = f"{self._base}/{endpoint}"
-        answer = self._http.post_once(f"{url}/run", {"input": filled(order, model, SPELLING)})
+        answer = self._http.post_once(f"{url}/run", {"input": filled(order, model, SPELLING), **report})
         request_id = answer.text("id")
         if not _JOB.match(request_id):
             raise _ENDINGS.without_number()
-        return Ticket(
-            provider=self.name,
-            request_id=request_id,
-            model_key=model.model_key,
-            status_url=f"{url}/status/{request_id}",
-            cancel_url=f"{url}/cancel/{request_id}",
-        )
+        return self._receipt(endpoint, request_id, model.model_key)
 
     def poll(self, ticket: Ticket) -> Running | Finished:
         """Where a job stands, or its result.
@@ -144,6 +141,35 @@ class RunPod:
         if answer.status in {400, 404, 409, 410}:
             return CancelAnswer.too_late
         raise _unreachable(answer)
+
+    # ---- webhooks: unsigned (providers.md §4.3)
+
+    def can_call(self, url: str) -> bool:
+        """As `ReportsBack.can_call`."""
+        return webhooks.takes_address(url, is_played=self._is_played)
+
+    def read_webhook(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Notice:  # noqa: ARG002  (nothing is signed)
+        """As `ReportsBack.read_webhook`; only a hint."""
+        said = webhooks.json_object("RunPod", body)
+        return Notice(
+            request_ids=webhooks.request_numbers("RunPod", said.get("id")),
+            word=webhooks.status_word(said.get("status")),
+            proof=Proof.hint,
+        )
+
+    def receipt_of(self, request_id: str, model_key: str, defaults: Mapping[str, object]) -> Ticket:
+        """As `ReportsBack.receipt_of`."""
+        return self._receipt(words(defaults.get("_endpoint")) or self._endpoint, request_id, model_key)
+
+    def _receipt(self, endpoint: str, request_id: str, model_key: str) -> Ticket:
+        url = f"{self._base}/{endpoint}"
+        return Ticket(
+            provider=self.name,
+            request_id=request_id,
+            model_key=model_key,
+            status_url=f"{url}/status/{request_id}",
+            cancel_url=f"{url}/cancel/{request_id}",
+        )
 
     def _endpoint_of(self, order: Order, model: ImageModel) -> str:
         endpoint = words(defaults_of(order, model).get("_endpoint")) or self._endpoint

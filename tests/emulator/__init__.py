@@ -64,6 +64,14 @@ class Controls:
         """One accepted request with the body that came."""
         return self._get(f"requests/{request_id}")
 
+    def webhooks(self) -> list[dict[str, object]]:
+        """Every webhook that left: where to, headers, body, what came back."""
+        return self._client.get("webhooks").raise_for_status().json()
+
+    def announce(self, request_id: str) -> None:
+        """A request's webhook once more, signed anew."""
+        self._post("announce", {"request": request_id})
+
     def close(self) -> None:
         self._client.close()
 
@@ -81,7 +89,8 @@ class Emulator(Controls):
         self._certificate = certificate
         self._loop = asyncio.new_event_loop()
         context = server_context(certificate) if certificate else None
-        self._server = Server(Desk(State()), tls=context)
+        self._desk = Desk(State())
+        self._server = Server(self._desk, tls=context)
         self._thread = threading.Thread(target=self._loop.run_forever, name="emulator", daemon=True)
         self._thread.start()
         bound = self._run(self._server.open(port))
@@ -89,6 +98,7 @@ class Emulator(Controls):
 
     def close(self) -> None:
         super().close()
+        self._run(self._desk.leave())
         self._run(self._server.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)

@@ -43,6 +43,10 @@ class Desk:
         )
         self._others = {one.name: one for one in others}
 
+    async def leave(self) -> None:
+        """Stops the webhooks that are still to be sent."""
+        await self._state.caller.leave()
+
     def refuses_body(self, request: Request) -> bool:
         """Counts a paid POST the moment its head is there, and says where a fault resets it then."""
         if request.path.startswith(PREFIX):
@@ -78,11 +82,17 @@ class Desk:
                 "settings": self._settle,
                 "reset": self._forget,
                 "calm": self._calm,
+                "announce": self._announce,
             }.get(name)
             given = request.json()
         else:
             kind, _, given = name.partition("/")
-            act = {"counts": self._counts, "requests": self._request, "faults": self._faults}.get(kind)
+            act = {
+                "counts": self._counts,
+                "requests": self._request,
+                "faults": self._faults,
+                "webhooks": self._webhooks,
+            }.get(kind)
             given = given or request.query.get("requests", "1")
         if act is None:
             return json_reply({"detail": "The emulator has no such address."}, status=404)
@@ -99,6 +109,17 @@ class Desk:
 
     def _faults(self, _given: str) -> Reply:
         return json_reply([asdict(fault) for fault in self._state.faults.waiting])
+
+    def _webhooks(self, _given: object) -> Reply:
+        return json_reply([asdict(one) for one in self._state.caller.deliveries])
+
+    def _announce(self, given: object) -> Reply:
+        """Sends a request's last webhook once more, signed anew, as {"request": …}."""
+        job = self._state.jobs.get(given.get("request", "")) if isinstance(given, dict) else None
+        if job is None:
+            raise ValueError("There is no such request.")
+        self._state.caller.announce(job, "completed")
+        return json_reply({})
 
     def _forget(self, _given: object) -> Reply:
         self._state.reset()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import time
+from collections.abc import Mapping
 
 from tests.emulator import pictures
 from tests.emulator.faults import Fault, Kind, Place
 from tests.emulator.media import Media, address, inline, is_file
 from tests.emulator.spoiling import Instead, come_back, spoiled
 from tests.emulator.state import Job, Stand, State
+from tests.emulator.webhooks import Voice, fal_jwks, sign_fal
 from tests.emulator.wire import Reply, Request, json_reply
 
 PRESETS = {
@@ -24,6 +27,7 @@ PRESETS = {
 LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
 _STORED = re.compile(r"^/storage/kept/(?P<id>[A-Za-z0-9_-]+)/(?P<name>[^/]+)$")
 INITIATE = "/storage/upload/initiate"
+JWKS = "/.well-known/jwks.json"
 _REQUEST = re.compile(r"^/(?P<app>.+)/requests/(?P<id>[^/]+)(?P<rest>/status|/cancel|)$")
 
 
@@ -35,14 +39,16 @@ class FalQueue:
     def __init__(self, state: State) -> None:
         self._state = state
         self._media = Media(state, self.name)
+        pauses = tuple(2.0**again for again in range(10))  # ten more within two hours
+        state.caller.learn(self.name, Voice(write=_reported, sign=sign_fal, repeats=pauses, patience=15))
 
     def is_paid(self, request: Request) -> bool:
         return request.method == "POST" and not request.path.startswith("/storage/")
 
     def answer(self, request: Request) -> Reply:
         """Routes one request; whatever needs the key is refused without it."""
-        if is_file(request):
-            return self._media.answer(request)
+        if is_file(request) or request.path == JWKS:
+            return self._public(request)
         if found := _STORED.match(request.path):
             return self._stored(request, found["id"])
         if request.headers.get("authorization") != f"Key {self._state.settings.key}":
@@ -57,6 +63,13 @@ class FalQueue:
         if request.method != "POST":
             return json_reply({"detail": "Not Found"}, status=404)
         return self._initiate(request) if request.path == INITIATE else self._submit(request)
+
+    def _public(self, request: Request) -> Reply:
+        """What needs no key: the pictures, and what webhooks are signed with."""
+        if is_file(request):
+            return self._media.answer(request)
+        self._state.counts[self.name].key_calls += 1
+        return json_reply(fal_jwks(self._state.settings.key_generation))
 
     # ---- the paid request
 
@@ -78,6 +91,8 @@ class FalQueue:
             width=width,
             height=height,
             fmt="png" if fmt == "png" else "jpeg",
+            webhook=request.query.get("fal_webhook", ""),
+            origin=request.origin,
         )
         origin = "https://queue.elsewhere.example" if _is(fault, Kind.foreign_urls) else request.origin
         reply = _told({"status": "IN_QUEUE", "queue_position": 0} | _links(job, origin), job)
@@ -273,6 +288,18 @@ def _output(job: Job, origin: str) -> dict[str, object]:
     if "seedream" not in job.model:
         output |= {"prompt": job.prompt, "timings": {}, "has_nsfw_concepts": [job.kind is Kind.black]}
     return output
+
+
+def _reported(job: Job, event: str) -> Mapping[str, object] | None:
+    """fal reports the end only: OK with the output, or ERROR with the model's own refusal."""
+    if event != "completed":
+        return None
+    refusal = _refusal(job)
+    head = {"request_id": job.id, "gateway_request_id": job.id}
+    if refusal is None:
+        return {**head, "status": "OK", "payload": _output(job, job.origin)}
+    error = f"Invalid status code: {refusal.status}"
+    return {**head, "status": "ERROR", "error": error, "payload": json.loads(refusal.body)}
 
 
 def _bad_key() -> Reply:

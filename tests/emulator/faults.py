@@ -19,6 +19,7 @@ class Place(StrEnum):
     media = "media"
     pricing = "pricing"
     lookup = "lookup"  # Replicate: a model's version, an upload; fal: an upload; before an order and free
+    webhook = "webhook"  # what is sent when a request ends
     outcome = "outcome"
 
 
@@ -43,6 +44,11 @@ class Kind(StrEnum):
     truncated = "truncated"  # media: the picture ends in the middle, length and all
     cut = "cut"  # media: the connection breaks in the middle of the picture
     html = "html"  # media: a web page instead of a picture
+    lost = "lost"  # webhook: never sent
+    doubled = "doubled"  # webhook: sent twice at once
+    out_of_order = "out_of_order"  # webhook: after it one that says the request still runs
+    forged = "forged"  # webhook: a changed signature, and the address without its token
+    stale = "stale"  # webhook: signed for a moment `seconds` ago
     # fates
     # The words below are fal's; each other provider says the same its own way.
     content_policy = "content_policy"  # COMPLETED with an error, result 422 content_policy_violation
@@ -92,7 +98,13 @@ ONLY_AT = {
     Kind.truncated: {Place.media},
     Kind.cut: {Place.media},
     Kind.html: {Place.media},
+    Kind.lost: {Place.webhook},
+    Kind.doubled: {Place.webhook},
+    Kind.out_of_order: {Place.webhook},
+    Kind.forged: {Place.webhook},
+    Kind.stale: {Place.webhook},
 }
+AT_WEBHOOK = {Kind.lost, Kind.doubled, Kind.out_of_order, Kind.forged, Kind.stale, Kind.slow}
 
 
 _DONE = {Kind.hang, Kind.reset_after, Kind.slow, Kind.unreadable, Kind.foreign_urls, Kind.no_number}
@@ -151,6 +163,8 @@ def read_fault(given: object) -> Fault:
 def _check_place(fault: Fault) -> None:
     if fault.at is Place.outcome:
         fits = fault.kind in FATES
+    elif fault.at is Place.webhook:
+        fits = fault.kind in AT_WEBHOOK
     else:
         fits = fault.at in ONLY_AT[fault.kind] if fault.kind in ONLY_AT else fault.kind not in FATES
     if not fits:

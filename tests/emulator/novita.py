@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 
 from tests.emulator.faults import Fault, Kind, Place
 from tests.emulator.media import Media, inline, is_file, signed
 from tests.emulator.spoiling import Instead, come_back, spoiled
 from tests.emulator.state import Job, Stand, State
+from tests.emulator.webhooks import Voice, unsigned
 from tests.emulator.wire import Reply, Request, json_reply
 
 RESULT = "/v3/async/task-result"
@@ -25,6 +28,7 @@ class NovitaTasks:
     def __init__(self, state: State) -> None:
         self._state = state
         self._media = Media(state, self.name)
+        state.caller.learn(self.name, Voice(write=_reported, sign=unsigned, repeats=(1.0,) * 5, patience=5))
 
     def is_paid(self, request: Request) -> bool:
         return request.method == "POST" and _PAID.match(request.path) is not None
@@ -56,14 +60,17 @@ class NovitaTasks:
         fault = self._state.faults.take(Place.submit, prompt=prompt)
         if fault is not None and not fault.takes:
             return spoiled(fault, json_reply({}), INSTEAD, prompt)
-        job = self._accept(model, body, words)
+        job = self._accept(model, body, words, request.origin)
         reply = json_reply({"task_id": job.id}) if model.startswith("async/") else self._at_once(request, job)
         return reply if fault is None else spoiled(fault, reply, INSTEAD, prompt)
 
-    def _accept(self, model: str, body: dict[str, object], words: dict[str, object]) -> Job:
+    def _accept(self, model: str, body: dict[str, object], words: dict[str, object], origin: str) -> Job:
         width, height = _size(words)
         extra = body.get("extra")
-        kind = extra.get("response_image_type") if isinstance(extra, dict) else None
+        extra = extra if isinstance(extra, dict) else {}
+        kind, report = extra.get("response_image_type"), extra.get("webhook")
+        # Only tasks report; an endpoint that answers at once has nothing left to tell.
+        is_told = model.startswith("async/") and isinstance(report, dict)
         return self._state.accept(
             self.name,
             model,
@@ -72,6 +79,8 @@ class NovitaTasks:
             width=width,
             height=height,
             fmt="jpeg" if kind == "jpeg" else "png",
+            webhook=report.get("url", "") if is_told else "",
+            origin=origin,
         )
 
     def _at_once(self, request: Request, job: Job) -> Reply:
@@ -99,6 +108,13 @@ class NovitaTasks:
         job.status_calls += 1
         reply = json_reply(_result(job, request.origin))
         return reply if fault is None else spoiled(fault, reply, INSTEAD, job.prompt)
+
+
+def _reported(job: Job, event: str) -> Mapping[str, object] | None:
+    if event != "completed":
+        return None
+    told = _result(replace(job, script=deque()), job.origin)
+    return {"event_type": "ASYNC_TASK_RESULT", "payload": told}
 
 
 def _result(job: Job, origin: str) -> dict[str, object]:

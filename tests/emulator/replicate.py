@@ -7,15 +7,19 @@ import secrets
 import string
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from tests.emulator.faults import Fault, Kind, Place
 from tests.emulator.media import Media, address, inline, is_file
 from tests.emulator.spoiling import Instead, come_back, spoiled
 from tests.emulator.state import Job, Stand, State
+from tests.emulator.webhooks import Voice, replicate_secret, sign_replicate
 from tests.emulator.wire import Reply, Request, json_reply
 
 NSFW = "NSFW content detected. Try running it again, or try a different prompt."
 VERSION = "39ed52f2a78e934b3ba6e2a89f5b1c712de7dfea535525255b1aa35c5565e08b"
+SECRET = "/v1/webhooks/default/secret"
+_EVENTS = ["start", "output", "logs", "completed"]
 _CREATE = re.compile(r"^/v1/(?:models/(?P<model>[^/]+/[^/]+)/)?predictions$")
 _ONE = re.compile(r"^/v1/predictions/(?P<id>[^/]+)(?P<rest>/cancel|)$")
 _MODEL = re.compile(r"^/v1/models/(?P<owner>[^/]+)/(?P<name>[^/]+)$")
@@ -31,6 +35,8 @@ class ReplicatePredictions:
     def __init__(self, state: State) -> None:
         self._state = state
         self._media = Media(state, self.name)
+        pauses = tuple(2.0**again for again in range(6))  # the last about a minute after the end
+        state.caller.learn(self.name, Voice(write=_reported, sign=sign_replicate, repeats=pauses, patience=5))
 
     def is_paid(self, request: Request) -> bool:
         return request.method == "POST" and _CREATE.match(request.path) is not None
@@ -50,6 +56,9 @@ class ReplicatePredictions:
             return self._ask(request, found["id"], found["rest"])
         if (found := _MODEL.match(request.path)) and request.method == "GET":
             return self._looked_up(json_reply(_model(found["owner"], found["name"])))
+        if request.path == SECRET and request.method == "GET":
+            self._state.counts[self.name].key_calls += 1
+            return json_reply({"key": replicate_secret(self._state.settings.key_generation)})
         if found := _UPLOAD.match(request.path):
             return self._looked_up(self._file(request, found["id"]))
         return None
@@ -72,13 +81,15 @@ class ReplicatePredictions:
         version = str(body.get("version", ""))
         if model is None and not version:
             return _problem(422, "Input validation failed", "- version is required")
-        job = self._accept(model or version, body, given)
+        if not _is_https_or_ours(body.get("webhook"), request.origin):
+            return _problem(422, "Input validation failed", "- webhook: must be a valid HTTPS URL")
+        job = self._accept(model or version, body, given, request.origin)
         elsewhere = fault is not None and fault.kind is Kind.foreign_urls
         origin = "https://api.elsewhere.example" if elsewhere else request.origin
         reply = json_reply(_starting(job, origin), status=201)
         return reply if fault is None else spoiled(fault, reply, INSTEAD, prompt)
 
-    def _accept(self, model: str, body: dict[str, object], given: dict[str, object]) -> Job:
+    def _accept(self, model: str, body: dict[str, object], given: dict[str, object], origin: str) -> Job:
         width, height = _size(given)
         return self._state.accept(
             self.name,
@@ -90,6 +101,8 @@ class ReplicatePredictions:
             fmt="jpeg" if given.get("output_format") == "jpg" else "png",
             name="".join(secrets.choice(_ALPHABET) for _ in range(26)),
             bills_failures=True,
+            webhook=body.get("webhook", ""),
+            origin=origin,
         )
 
     # ---- questions
@@ -145,6 +158,20 @@ class ReplicatePredictions:
             "expires_at": None,
             "urls": {"get": f"{origin}/v1/files/{file_id}"},
         }
+
+
+def _is_https_or_ours(webhook: object, origin: str) -> bool:
+    """Replicate takes https only; on loopback http is let through, because nothing there has a certificate."""
+    if webhook is None:
+        return True
+    parts = urlsplit(webhook) if isinstance(webhook, str) else None
+    return parts is not None and (parts.scheme == "https" or parts.hostname == urlsplit(origin).hostname)
+
+
+def _reported(job: Job, event: str) -> Mapping[str, object] | None:
+    """The prediction itself, at the events its creator asked for."""
+    wanted = job.body.get("webhook_events_filter") or _EVENTS
+    return _prediction(job, job.origin) if event in wanted else None
 
 
 def _starting(job: Job, origin: str) -> dict[str, object]:

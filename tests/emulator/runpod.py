@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections.abc import Mapping
 
 from tests.emulator.faults import Fault, Kind, Place
 from tests.emulator.media import Media, address, inline, is_file
 from tests.emulator.spoiling import Instead, come_back, spoiled
 from tests.emulator.state import Job, Stand, State
+from tests.emulator.webhooks import Voice, unsigned
 from tests.emulator.wire import Reply, Request, json_reply
 
 COST = 0.0251  # dollars a picture of a public endpoint
@@ -25,6 +27,7 @@ class RunPodEndpoints:
     def __init__(self, state: State) -> None:
         self._state = state
         self._media = Media(state, self.name)
+        state.caller.learn(self.name, Voice(write=_reported, sign=unsigned, repeats=(10.0, 10.0), patience=5))
 
     def is_paid(self, request: Request) -> bool:
         found = _PATH.match(request.path)
@@ -72,6 +75,8 @@ class RunPodEndpoints:
             fmt="png",
             name=f"{'sync-' if at_once else ''}{uuid.uuid4()}-u1",
             bills_failures=True,
+            webhook=body.get("webhook", ""),
+            origin=request.origin,
         )
         if at_once:
             return json_reply(_told(job, request.origin))
@@ -104,6 +109,13 @@ class RunPodEndpoints:
         self._state.counts[self.name].cancel_calls += 1
         stopped = self._state.cancel(job)
         return json_reply({"id": job.id, "status": "CANCELLED" if stopped else _word(job)})
+
+
+def _reported(job: Job, event: str) -> Mapping[str, object] | None:
+    """The whole envelope, the request's own words included."""
+    if event != "completed":
+        return None
+    return {**_told(job, job.origin), "input": job.words, "webhook": job.webhook}
 
 
 def _told(job: Job, origin: str) -> dict[str, object]:

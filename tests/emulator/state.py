@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from tests.emulator.faults import Fault, FaultQueue, Kind, Place
+from tests.emulator.webhooks import Caller
 
 UNBILLED = {Kind.content_policy, Kind.invalid_input, Kind.model_error}
 
@@ -39,6 +40,8 @@ class Settings:
     result_lifetime: float | None = None  # seconds after which a result is gone
     unit: str = "image"
     unit_price: float = 0.025
+    webhook_pause: float = 1.0  # seconds until a webhook that was not taken is sent again, the first time
+    key_generation: int = 1  # another number: the providers sign with new keys
 
     def change(self, given: dict[str, object]) -> None:
         """Takes over what was given; raises ValueError for a name that is none."""
@@ -78,6 +81,8 @@ class Job:
     result_calls: int = 0
     downloads: int = 0
     units: Decimal = Decimal(0)
+    webhook: str = ""  # where its end is to be told
+    origin: str = ""  # as its caller spelled the emulator, for addresses in the webhook
 
     @property
     def prompt(self) -> str:
@@ -124,6 +129,7 @@ class Counts:
     cancel_calls: int = 0
     max_unfinished: int = 0
     leaked_keys: int = 0
+    key_calls: int = 0  # questions for what webhooks are signed with
 
 
 class State:
@@ -131,10 +137,12 @@ class State:
 
     def __init__(self) -> None:
         self.settings = Settings()
+        self.caller = Caller(lambda: self.faults, lambda: self.settings)
         self.reset()
 
     def reset(self) -> None:
         """Forgets everything but the key."""
+        self.caller.forget()
         self.settings = Settings(key=self.settings.key)
         self.faults = FaultQueue()
         self.counts: defaultdict[str, Counts] = defaultdict(Counts)  # by provider
@@ -155,8 +163,12 @@ class State:
         fmt: str,
         name: str = "",
         bills_failures: bool = False,
+        webhook: object = "",
+        origin: str = "",
     ) -> Job:
-        """A new request, queued and, where there is room, started at once; `name` is its number if not ours."""
+        """A new request, queued and, where there is room, started at once; `name` is its number if not ours, `webhook`
+        where its end is to be told.
+        """
         settings, fate = self.settings, self.faults.take(Place.outcome, prompt=str(words.get("prompt") or ""))
         asked = words.get("seed")
         number = uuid.uuid4()
@@ -173,6 +185,8 @@ class State:
             seed=asked if isinstance(asked, int) and asked >= 0 else number.int % 2**53,
             fate=fate,
             script=_script(settings, fate),
+            webhook=webhook if isinstance(webhook, str) else "",
+            origin=origin,
         )
         self.jobs[job.id] = job
         self._waiting[provider].append(job)
@@ -207,6 +221,7 @@ class State:
         job.stand, job.cancelled_at = Stand.cancelled, time.time()
         job.script.clear()
         self.counts[job.provider].cancelled += 1
+        self.caller.announce(job, "completed")
         self._advance(job.provider)
         return True
 
@@ -229,6 +244,7 @@ class State:
     def _start(self, job: Job) -> None:
         job.stand, job.started_at = Stand.running, time.time()
         self._running[job.provider].add(job.id)
+        self.caller.announce(job, "start")
         if job.kind is Kind.never:
             return
         if self.settings.latency > 0:
@@ -248,6 +264,7 @@ class State:
         if job.prompt and (job.bills_failures or job.kind not in UNBILLED) and job.kind is not Kind.aborted:
             job.units = _units(job, self.settings.unit)
             self.counts[job.provider].charged += 1
+        self.caller.announce(job, "completed")
 
 
 def _script(settings: Settings, fate: Fault | None) -> deque[tuple[str, int]]:

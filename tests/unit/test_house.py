@@ -149,7 +149,7 @@ def test_every_package_stands_under_the_import_rules():
 def test_every_adapter_stands_under_the_rule_that_they_do_not_know_each_other():
     shared = ("core.providers.__init__", "core.providers.http", "core.providers.sketch_")
     shared += ("core.providers.fields", "core.providers.reading", "core.providers.endings")
-    shared += ("core.providers.references",)
+    shared += ("core.providers.references", "core.providers.webhooks")
     shared += ("core.storage.__init__", "core.storage.links")
     found = [name.removesuffix(".py").replace("/", ".") for name, _ in modules("core")]
 
