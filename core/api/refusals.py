@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -20,7 +22,9 @@ def add(app: FastAPI) -> None:
 async def _refused(_request: Request, error: StudioError) -> Response:
     body: dict[str, object] = {"success": False, "error": error.sentence, "code": error.reason}
     field = getattr(error, "field", None)
-    return JSONResponse(body | ({"field": field} if field else {}), error.status)
+    seconds = getattr(error, "retry_after", None)
+    headers = {"Retry-After": str(math.ceil(seconds))} if seconds is not None else None
+    return JSONResponse(body | ({"field": field} if field else {}), error.status, headers=headers)
 
 
 async def _unserved(_request: Request, error: HTTPException) -> Response:

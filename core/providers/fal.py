@@ -16,7 +16,7 @@ from core.providers.endings import Ending, Endings
 from core.providers.fields import Spelling, filled
 from core.providers.http import Answer, Dialect, ProviderHttp, base_origin, new_client
 from core.providers.reading import image, number, rows, table, whole, words
-from core.values import Finished, ImageModel, JobStage, Order, RemoteImage, Running, Size, Ticket
+from core.values import Charge, Finished, ImageModel, JobStage, Order, RemoteImage, Running, Size, Ticket
 
 QUEUE = "https://queue.fal.run"
 MEDIA_HOSTS = ("fal.media", "*.fal.media")
@@ -171,9 +171,9 @@ def _finished(answer: Answer, status: Answer) -> Finished:
     listed = _listed(body)
     kept = tuple(image for image, flagged in listed if image is not None and not flagged)
     if not kept and any(flagged for _, flagged in listed):
-        raise _ENDINGS.rejected(Ending.content_refused, billed=True)
+        raise _ENDINGS.rejected(Ending.content_refused, billed=True, charge=Charge(units=_units(answer)))
     if not kept:
-        raise _ENDINGS.rejected(Ending.no_image, billed=True)
+        raise _ENDINGS.rejected(Ending.no_image, billed=True, charge=Charge(units=_units(answer)))
     return Finished(
         images=kept,
         seed=whole(body.get("seed")),
@@ -189,7 +189,8 @@ def _refused_result(answer: Answer, status: Answer, *, failed: bool) -> Running:
         return Running(stage=JobStage.drawing)
     units = _units(answer)
     # A 422 raised after the drawing may be billed (providers.md §1.9): only fal's own zero says it was not.
-    raise _ended(_types(answer) or _types(status), billed=units is None or units > 0)
+    billed = units is None or units > 0
+    raise _ended(_types(answer) or _types(status), billed=billed, charge=Charge(units=units))
 
 
 def _listed(body: Mapping[str, object]) -> list[tuple[RemoteImage | None, bool]]:
@@ -246,11 +247,11 @@ def _account(answer: Answer) -> Ending | None:
     return Ending.balance_empty if locked else None
 
 
-def _ended(types: Sequence[str], *, billed: bool) -> ProviderRejected:
+def _ended(types: Sequence[str], *, billed: bool, charge: Charge | None = None) -> ProviderRejected:
     """Why a request ended without a picture, from fal's types (providers.md §1.6) in our own words."""
     kinds = set(types)
     ending = next((ending for ending, known in _TYPES.items() if kinds & known), Ending.invalid_input)
-    return _ENDINGS.rejected(ending, billed=billed)
+    return _ENDINGS.rejected(ending, billed=billed, charge=charge)
 
 
 def _unreachable(answer: Answer) -> ProviderUnreachable:

@@ -25,6 +25,12 @@ PEOPLE_WITH_A_ROLE = {
     "settle_unknown",
     "note_audit",
     "price_of",  # a price is no secret of a person
+    "budget_standings",
+    "set_budget",
+    "remove_budget",
+    "set_price",
+    "refund",
+    "resume_provider",
     "owner_of",  # asked by policies
     "may_read_job",  # asked by policies
 }
