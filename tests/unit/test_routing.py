@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
