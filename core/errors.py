@@ -12,12 +12,14 @@ StudioError                the sentence may be shown to a person; `code` is for 
 │   ├── PolicyRefused      422  the words may not be asked for
 │   └── TooMany            429  this person has enough waiting
 ├── NoModel                503  no active model can serve this request
+│   └── ProviderPaused     503  its provider is paused for everybody; `retry_after` says for how long
 ├── ProviderBusy           surely not accepted: the queue may send again after `retry_after`
 ├── ProviderUnreachable    a question (never a paid request) got no answer; ask again
 ├── ProviderRejected       final: the provider read it and said no; `pauses` where it says so to everybody
 ├── OutcomeUnknown         the paid request left and no receipt came: look it up, never send again
 ├── ResultLost             paid for, finished, and gone before it could be fetched
 ├── BadImage               bytes came back that we will not keep
+├── BadSuggestion          502  a suggestion model answered with nothing that can be proposed
 ├── LeaseLost              another run owns the job now: stop quietly, change no state
 ├── StorageFailed          an object could not be read or written; ask again
 │   └── ObjectMissing      there is no such object
@@ -32,7 +34,10 @@ The HTTP status belongs to the error so that the page, the API and the command l
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from core.values import Charge
 
 
 class Who(StrEnum):
@@ -53,6 +58,7 @@ class StudioError(Exception):
     code: ClassVar[str] = "STUDIO_ERROR"
     status: ClassVar[int] = 500
     who: ClassVar[Who] = Who.admin
+    charge: Charge | None = None  # what the provider told of the price of a request that ended like this
 
     def __init__(self, sentence: str, *, code: str | None = None) -> None:
         super().__init__(sentence)
@@ -146,6 +152,16 @@ class NoModel(StudioError):
     code = "NO_IMAGE_MODEL"
     status = 503
 
+    def __init__(self, sentence: str, *, code: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(sentence, code=code)
+        self.retry_after = retry_after
+
+
+class ProviderPaused(NoModel):
+    """The provider of the chosen model is paused for everybody (SPEC "Failure"), for `retry_after` seconds yet."""
+
+    code = "PROVIDER_PAUSED"
+
 
 class ProviderBusy(StudioError):
     """The paid request was surely not accepted; it may be sent again after `retry_after` seconds."""
@@ -211,6 +227,18 @@ class BadImage(StudioError):
 
     code = "NOT_AN_IMAGE"
     status = 422
+    who = Who.person
+
+
+class BadSuggestion(StudioError):
+    """A suggestion model answered, and nothing in it can be proposed. What it cost stands in the ledger.
+
+    `reason` is one of `SUGGESTION_UNUSABLE` (not the form asked for), `SUGGESTION_CUT` (it stopped in the
+    middle), `SUGGESTION_REFUSED` (it would not), `SUGGESTION_POLICY` (its words may not be used here).
+    """
+
+    code = "SUGGESTION_UNUSABLE"
+    status = 502
     who = Who.person
 
 

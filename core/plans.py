@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core import policy, prompts, routing
+from core import budgets, policy, prompts, routing
 from core.db import activity, characters, library, models
 from core.errors import BadRequest, NotAllowed, NotFound
 from core.routing import PLACEHOLDER, READY, ProviderStanding, Standing
@@ -113,7 +113,7 @@ def make(asked: PortraitRequest, person: Person, services: Services) -> Plan:
         reference=subject.reference,
         rating=rating,
         consistency=consistency,
-        warnings=(*prompt.warnings, *extra),
+        warnings=(*prompt.warnings, *extra, *budgets.warnings(price, person, services)),
     )
 
 
@@ -168,12 +168,19 @@ def vars_of(presets: Presets) -> Mapping[str, str | None]:
 
 
 def standings(paused: Mapping[str, str], services: Services) -> dict[str, ProviderStanding]:
-    """Where each configured provider stands; `paused` gives the reason of those that are."""
+    """Where each configured provider stands; `paused` gives the reason of those that are, and as models.Pause
+    also how long it still lasts.
+    """
     return {
-        name: ProviderStanding(standing=Standing.paused, why=paused[name]) if name in paused else READY
+        name: _paused(paused[name]) if name in paused else READY
         for name in services.providers
         if name != PLACEHOLDER
     }
+
+
+def _paused(why: str) -> ProviderStanding:
+    seconds = why.seconds if isinstance(why, models.Pause) else None
+    return ProviderStanding(standing=Standing.paused, why=why, seconds=seconds)
 
 
 def _subject(asked: PortraitRequest, person: Person, services: Services) -> _Subject:

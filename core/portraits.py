@@ -211,7 +211,7 @@ class _Waits:
 
     places: dict[UUID, int]
     usual: dict[UUID, float]
-    paused: dict[str, str]
+    paused: Mapping[str, str]
 
     @classmethod
     def of(cls, running: Sequence[Job], services: Services) -> _Waits:

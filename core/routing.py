@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.errors import NoModel, NoSuchModel
+from core.errors import NoModel, NoSuchModel, ProviderPaused
 from core.values import ImageModel, ModelId
 
 PLACEHOLDER = "sketch"
@@ -26,10 +26,13 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderStanding:
-    """Where a provider stands; `why` is half a sentence for people, such as "its balance is empty"."""
+    """Where a provider stands; `why` is half a sentence for people, such as "its balance is empty", `seconds` how
+    long a pause still lasts, None where that is not known.
+    """
 
     standing: Standing
     why: str = ""
+    seconds: float | None = None
 
 
 READY = ProviderStanding(standing=Standing.ready)
@@ -58,8 +61,8 @@ def choose(
     is left out is not configured; the placeholder is always ready), `test` a Test portrait, drawn by the
     placeholder whatever else is configured.
 
-    Raises NoSuchModel where the chosen model cannot serve, NoModel `NO_IMAGE_MODEL` or `NO_I2I_MODEL` where
-    none can.
+    Raises NoSuchModel where the chosen model cannot serve, ProviderPaused where only its provider's pause is in
+    the way, NoModel `NO_IMAGE_MODEL` or `NO_I2I_MODEL` where none can.
     """
     if test:
         return _placeholder(models, "A test portrait is drawn on this machine and costs nothing.")
@@ -88,7 +91,7 @@ def why_not(model: ImageModel, *, match: bool, providers: Mapping[str, ProviderS
     """Why a person cannot choose this model now, as a sentence; empty where they can."""
     try:
         _as_chosen([model], model.id, match=match, providers=providers)
-    except NoSuchModel as refusal:
+    except (NoSuchModel, ProviderPaused) as refusal:
         return refusal.sentence
     return ""
 
@@ -120,12 +123,13 @@ def _as_chosen(
 def _refuse_absent(model: ImageModel, where: ProviderStanding) -> None:
     if where.standing is Standing.ready:
         return
-    state = "paused" if where.standing is Standing.paused else "not set up"
+    paused = where.standing is Standing.paused
     why = f": {where.why.rstrip('.')}" if where.why else ""
-    raise NoSuchModel(
-        f"{model.display_name} cannot be used now, because {model.provider} is {state}{why}. "
-        "Choose another model, or ask an admin."
+    sentence = (
+        f"{model.display_name} cannot be used now, because {model.provider} is "
+        f"{'paused' if paused else 'not set up'}{why}. Choose another model, or ask an admin."
     )
+    raise ProviderPaused(sentence, retry_after=where.seconds) if paused else NoSuchModel(sentence)
 
 
 def _without_providers(models: Sequence[ImageModel], *, match: bool) -> Choice:
@@ -158,12 +162,34 @@ def _best(models: Sequence[ImageModel], *, match: bool, providers: Mapping[str, 
         raise _nobody(models, match=match, providers=providers)
     model = candidates[0]
     task = "for image match" if match else "for portraits"
+    passed_over = _passed_over(model, models, match=match, providers=providers)
     if len(candidates) == 1:
-        return Choice(model=model, reason=f"{model.display_name} is the only model {task} that is ready.")
-    return Choice(
-        model=model,
-        reason=f"{model.display_name} comes first of the {len(candidates)} models {task} that are ready.",
-    )
+        reason = f"{model.display_name} is the only model {task} that is ready."
+    else:
+        reason = f"{model.display_name} comes first of the {len(candidates)} models {task} that are ready."
+    return Choice(model=model, reason=reason + passed_over)
+
+
+def _passed_over(
+    model: ImageModel,
+    models: Sequence[ImageModel],
+    *,
+    match: bool,
+    providers: Mapping[str, ProviderStanding],
+) -> str:
+    """Which model would have come first, were its provider not paused; empty where there is none."""
+    paused = [
+        one
+        for one in models
+        if _fits(one, match=match)
+        and _standing(one, providers).standing is Standing.paused
+        and _rank(one) < _rank(model)
+    ]
+    if not paused:
+        return ""
+    first = min(paused, key=_rank)
+    why = providers[first.provider].why.rstrip(".")
+    return f" {first.display_name} would come before it, but {first.provider} is paused{': ' + why if why else ''}."
 
 
 def _nobody(
@@ -182,6 +208,9 @@ def _nobody(
         return NoModel(
             f"{names} {'is' if len(stopped) == 1 else 'are'} paused" + (f": {first}." if first else "."),
             code="NO_I2I_MODEL" if match else "NO_IMAGE_MODEL",
+            retry_after=min(
+                (s for name in stopped if (s := providers[name].seconds) is not None), default=None
+            ),
         )
     if match:
         why = "no active model of a provider that is set up can follow a reference image"

@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
-from core import images, log, queue, references
+from core import billing, images, log, queue, references
 from core.db import Connection, assets, costs, jobs, models, repeat_on_deadlock, submissions
 from core.errors import (
     BadImage,
@@ -517,6 +517,14 @@ def take_in(job: Job, submission: Submission, finished: Finished, services: Serv
         # The job row first, as everywhere: a webhook may be writing both just now.
         jobs.beat(conn, job, stage=JobStage.fetching, progress=None)
         submissions.note_expiry(conn, submission.id, finished.expires_at)
+    try:
+        return _picture(submission, finished, services)
+    except (BadImage, ResultLost, ProviderRejected) as error:
+        error.charge = finished.charge
+        raise
+
+
+def _picture(submission: Submission, finished: Finished, services: Services) -> Picture:
     if not finished.images:
         raise ProviderRejected(
             "The provider finished without a picture, which its safety filter does at times. Change the words and try again.",
@@ -588,7 +596,8 @@ def _complete(
             conn, job, picture, owner=owner_of(job), path=path, thumbnail_path=thumbnail, seed=seed
         )
         submissions.settle(conn, submission.id, "finished", by="worker")
-        _record_cost(conn, job, submission, finished)
+        size = Size(width=picture.width, height=picture.height)
+        billing.keep_finished(conn, job, submission, finished.charge, size)
         jobs.mark_completed(conn, job.id, cost=costs.spent(conn, job.id))
         if job.character_id is not None:
             queue.put_autosave(conn, job.id)
@@ -597,16 +606,6 @@ def _complete(
 def _asked_seed(job: Job) -> int | None:
     seed = job.metadata.get("seed")
     return int(str(seed)) if seed else None
-
-
-def _record_cost(conn: Connection, job: Job, submission: Submission, finished: Finished) -> None:
-    """What it cost: the provider's own dollars where it names them, its units times the price, or the estimate."""
-    estimate, unit, price = costs.estimated(conn, job.id)
-    units = {"unit": unit, "billable_units": str(finished.units)} if finished.units is not None else None
-    by_units = finished.units * price if finished.units is not None and price is not None else estimate
-    costs.record(conn, job.id, submission.attempt, "computed", by_units, units=units)
-    if finished.billed_usd is not None:
-        costs.record(conn, job.id, submission.attempt, "billed", finished.billed_usd)
 
 
 # -- failure --------------------------------------------------------------------------------------------------------
@@ -652,9 +651,4 @@ def settle(
         outcome = "refused"
     if outcome is None or not submissions.settle(conn, submission.id, outcome, by="worker"):
         return
-    estimate, _, _ = costs.estimated(conn, job.id)
-    owed = outcome == "expired" or isinstance(error, BadImage)
-    owed = owed or (isinstance(error, ProviderRejected) and error.billed)
-    costs.record(
-        conn, job.id, submission.attempt, "computed", estimate if owed else Decimal(0), note=error.reason
-    )
+    billing.keep_failed(conn, job, submission, error)

@@ -299,6 +299,19 @@ class RemoteImage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Charge:
+    """What a provider told of the price of one request; None: it did not say.
+
+    `units` of its own price list, `seconds` of work, `billed_usd` where it names dollars itself.
+    """
+
+    units: Decimal | None = None
+    seconds: float | None = None
+    billed_usd: Decimal | None = None
+    images: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finished:
     """A provider's result. `units` is what it says it billed; `billed_usd` only where it names dollars."""
 
@@ -308,6 +321,16 @@ class Finished:
     billed_usd: Decimal | None = None
     seconds: float | None = None
     expires_at: datetime | None = None
+
+    @property
+    def charge(self) -> Charge:
+        """What of it concerns money."""
+        return Charge(
+            units=self.units,
+            seconds=self.seconds,
+            billed_usd=self.billed_usd,
+            images=max(len(self.images), 1),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.fix_services",
     "tests.contracts.table",
     "tests.contracts.webhook_table",
+    "tests.contracts.day_table",
 ]
 
 _NEVER_RESOLVES = (".invalid", ".test", ".example")  # reserved (RFC 6761, RFC 2606)

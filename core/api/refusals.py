@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from core.errors import ProviderBusy, StudioError
+from core.errors import StudioError
 
 # Seconds until it is worth asking again (RFC 9110): a place in one's queue, a provider or a database to come back.
 _ASK_AGAIN = {429: 10, 503: 15}
@@ -31,8 +31,7 @@ def ask_again(status: int, *, after: float | None = None) -> dict[str, str]:
 async def _refused(_request: Request, error: StudioError) -> Response:
     body: dict[str, object] = {"success": False, "error": error.sentence, "code": error.reason}
     field = getattr(error, "field", None)
-    after = error.retry_after if isinstance(error, ProviderBusy) else None
-    headers = ask_again(error.status, after=after)
+    headers = ask_again(error.status, after=getattr(error, "retry_after", None))
     if error.status == 401:  # noqa: PLR2004 -- RFC 9110 asks for it there
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(body | ({"field": field} if field else {}), error.status, headers=headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
@@ -13,7 +14,7 @@ from uuid import UUID
 from psycopg import Cursor
 from psycopg.rows import RowMaker
 
-from core.db import Connection
+from core.db import Connection, activity
 from core.values import Capabilities, ImageModel, ModelId
 
 COLUMNS = """
@@ -95,22 +96,49 @@ def prices(
     return {row[0]: row[1] for row in rows}
 
 
-def pauses(conn: Connection) -> dict[str, str]:
+class Pause(str):
+    """Why a provider is paused and for how long, in words; `seconds` is how long it still lasts."""
+
+    __slots__ = ("seconds",)
+    seconds: float
+
+    @classmethod
+    def of(cls, why: str, seconds: float) -> Pause:
+        """The words for a pause that lasts `seconds` from now."""
+        made = cls(f"{why.rstrip('.')} (for {math.ceil(seconds / 60)} more min)")
+        made.seconds = seconds
+        return made
+
+
+def pauses(conn: Connection) -> dict[str, Pause]:
     """Providers that are paused now, each with the reason in words and how long it still lasts."""
     rows = conn.execute(
         """
-        SELECT provider, coalesce(why, 'an admin paused it'), ceil(extract(epoch FROM paused_until - now()) / 60)
+        SELECT provider, coalesce(why, 'an admin paused it'), extract(epoch FROM paused_until - now())
         FROM studio.provider_state WHERE paused_until > now()
         """
     ).fetchall()
-    return {str(row[0]): f"{str(row[1]).rstrip('.')} (for {int(row[2])} more min)" for row in rows}
+    return {str(row[0]): Pause.of(str(row[1]), float(row[2])) for row in rows}
 
 
 def resume(conn: Connection, providers: Sequence[str]) -> None:
     """Lift the pauses of these providers: whoever started a worker has looked at its keys and balances."""
-    conn.execute(
-        "UPDATE studio.provider_state SET paused_until = NULL WHERE provider = ANY(%s)", (list(providers),)
-    )
+    lifted = conn.execute(
+        """
+        UPDATE studio.provider_state SET paused_until = NULL
+        WHERE provider = ANY(%s) AND paused_until > now() RETURNING provider
+        """,
+        (list(providers),),
+    ).fetchall()
+    for row in lifted:
+        activity.note(conn, "provider_resumed", "provider_state", str(row[0]), why="a worker started")
+
+
+def resume_as(conn: Connection, provider: str, *, why: str) -> bool:
+    """Lift one pause, as the person of this connection; False where there is none. Raises NotAllowed."""
+    row = conn.execute("SELECT studio.resume_provider(%s, %s)", (provider, why)).fetchone()
+    assert row is not None  # noqa: S101 — the function returns one row or raises
+    return bool(row[0])
 
 
 def pause(conn: Connection, provider: str, why: str, *, seconds: float) -> None:
@@ -124,6 +152,7 @@ def pause(conn: Connection, provider: str, why: str, *, seconds: float) -> None:
         """,
         {"provider": provider, "why": why, "seconds": seconds},
     )
+    activity.note(conn, "provider_paused", "provider_state", provider, after={"seconds": seconds}, why=why)
 
 
 class ShippedPrice(Protocol):
@@ -191,7 +220,7 @@ def insert_missing_price(conn: Connection, *, provider: str, model_key: str, pri
     conn.execute(
         """
         INSERT INTO studio.model_prices (model_id, size, unit, price, valid_from, source)
-        SELECT m.id, %(size)s, %(unit)s, %(amount)s, %(from)s, %(source)s
+        SELECT m.id, %(size)s, %(unit)s, %(amount)s, %(from)s::timestamp AT TIME ZONE 'UTC', %(source)s
         FROM public.api_models m JOIN public.api_providers p ON p.id = m.provider_id
         WHERE p.name = %(provider)s AND m.model_key = %(key)s
         ON CONFLICT DO NOTHING

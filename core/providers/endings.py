@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum, auto
 
 from core.errors import OutcomeUnknown, ProviderRejected, ProviderUnreachable, ResultLost
+from core.values import Charge
 
 
 class Ending(StrEnum):
@@ -44,10 +45,16 @@ class Endings:
     key: str
     kept: str
 
-    def rejected(self, ending: Ending, *, billed: bool = False) -> ProviderRejected:
-        """The error for an ending; `billed` is false only where the provider surely took no money."""
+    def rejected(
+        self, ending: Ending, *, billed: bool = False, charge: Charge | None = None
+    ) -> ProviderRejected:
+        """The error for an ending; `billed` is false only where the provider surely took no money, `charge` is
+        what it told of the price.
+        """
         code, sentence = self._told(ending)
-        return ProviderRejected(sentence, code=code, pauses=ending in EVERYBODY, billed=billed)
+        error = ProviderRejected(sentence, code=code, pauses=ending in EVERYBODY, billed=billed)
+        error.charge = charge
+        return error
 
     def unreachable(self, status: int, ending: Ending | None = None) -> ProviderUnreachable:
         """A question that got no verdict: a refused key says nothing about a picture that was paid for."""

@@ -22,6 +22,7 @@ from core.providers.reading import image, number, rows, table, whole, words
 from core.providers.references import Taking, Upload
 from core.providers.webhooks import Kept, Notice, Proof
 from core.values import (
+    Charge,
     Finished,
     ImageModel,
     JobStage,
@@ -276,9 +277,9 @@ def _pictures(body: Mapping[str, object], *, units: Decimal | None, seconds: flo
     listed = _listed(body)
     kept = tuple(image for image, flagged in listed if image is not None and not flagged)
     if not kept and any(flagged for _, flagged in listed):
-        raise _ENDINGS.rejected(Ending.content_refused, billed=True)
+        raise _ENDINGS.rejected(Ending.content_refused, billed=True, charge=Charge(units=units))
     if not kept:
-        raise _ENDINGS.rejected(Ending.no_image, billed=True)
+        raise _ENDINGS.rejected(Ending.no_image, billed=True, charge=Charge(units=units))
     return Finished(
         images=kept,
         seed=whole(body.get("seed")),
@@ -294,7 +295,8 @@ def _refused_result(answer: Answer, status: Answer, *, failed: bool) -> Running:
         return Running(stage=JobStage.drawing)
     units = _units(answer)
     # A 422 raised after the drawing may be billed (providers.md §1.9): only fal's own zero says it was not.
-    raise _ended(_types(answer) or _types(status), billed=units is None or units > 0)
+    billed = units is None or units > 0
+    raise _ended(_types(answer) or _types(status), billed=billed, charge=Charge(units=units))
 
 
 def _listed(body: Mapping[str, object]) -> list[tuple[RemoteImage | None, bool]]:
@@ -390,11 +392,11 @@ def _account(answer: Answer) -> Ending | None:
     return Ending.balance_empty if locked else None
 
 
-def _ended(types: Sequence[str], *, billed: bool) -> ProviderRejected:
+def _ended(types: Sequence[str], *, billed: bool, charge: Charge | None = None) -> ProviderRejected:
     """Why a request ended without a picture, from fal's types (providers.md §1.6) in our own words."""
     kinds = set(types)
     ending = next((ending for ending, known in _TYPES.items() if kinds & known), Ending.invalid_input)
-    return _ENDINGS.rejected(ending, billed=billed)
+    return _ENDINGS.rejected(ending, billed=billed, charge=charge)
 
 
 def _unreachable(answer: Answer) -> ProviderUnreachable:

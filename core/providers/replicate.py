@@ -22,7 +22,7 @@ from core.providers.http import Answer, Dialect, ProviderHttp, base_origin, new_
 from core.providers.reading import images, moment, number, table, whole, words
 from core.providers.references import Taking
 from core.providers.webhooks import Kept, Notice, Proof
-from core.values import Finished, ImageModel, JobStage, Order, ReferencePicture, Running, Size, Ticket
+from core.values import Charge, Finished, ImageModel, JobStage, Order, ReferencePicture, Running, Size, Ticket
 
 API = "https://api.replicate.com"
 MEDIA_HOSTS = ("replicate.delivery", "*.replicate.delivery")
@@ -266,7 +266,7 @@ def _stand(body: Mapping[str, object]) -> Running | Finished:
         case "failed":
             raise _failed(body)
         case "canceled":
-            raise _ENDINGS.rejected(Ending.cancelled, billed=_began(body))
+            raise _ENDINGS.rejected(Ending.cancelled, billed=_began(body), charge=_charge(body))
         case "aborted":
             raise _ENDINGS.rejected(Ending.never_started)
         case "starting":
@@ -281,12 +281,12 @@ def _finished(body: Mapping[str, object]) -> Finished:
         raise _ENDINGS.lost()
     if not found:
         # The safety checker drops what it flags; a prediction can succeed with nothing left (§2.5).
-        raise _ENDINGS.rejected(Ending.no_image, billed=True)
+        raise _ENDINGS.rejected(Ending.no_image, billed=True, charge=_charge(body))
     ended = moment(body.get("completed_at")) or datetime.now(UTC)
     return Finished(
         images=found,
         seed=whole(table(body.get("input")).get("seed")),
-        seconds=number(table(body.get("metrics")).get("predict_time")),
+        seconds=_seconds(body),
         expires_at=ended + RESULT_LIFETIME,
     )
 
@@ -302,13 +302,20 @@ def _failed(body: Mapping[str, object]) -> ProviderRejected:
         ending = Ending.timed_out
     else:
         ending = Ending.failed
-    return _ENDINGS.rejected(ending, billed=_began(body))
+    return _ENDINGS.rejected(ending, billed=_began(body), charge=_charge(body))
 
 
 def _began(body: Mapping[str, object]) -> bool:
     """Whether it ran, so that its time may be charged."""
-    seconds = number(table(body.get("metrics")).get("predict_time"))
-    return bool(body.get("started_at")) or bool(seconds)
+    return bool(body.get("started_at")) or bool(_seconds(body))
+
+
+def _seconds(body: Mapping[str, object]) -> float | None:
+    return number(table(body.get("metrics")).get("predict_time"))
+
+
+def _charge(body: Mapping[str, object]) -> Charge:
+    return Charge(seconds=_seconds(body))
 
 
 # ---- how it says no

@@ -23,7 +23,7 @@ from core.providers.http import Answer, Dialect, ProviderHttp, base_origin, new_
 from core.providers.reading import images, number, rows, table, whole, words
 from core.providers.references import Taking
 from core.providers.webhooks import Notice, Proof
-from core.values import Finished, ImageModel, JobStage, Order, Running, Size, Ticket
+from core.values import Charge, Finished, ImageModel, JobStage, Order, Running, Size, Ticket
 
 API = "https://api.runpod.ai/v2"
 # Public endpoints answer with image.runpod.ai; a worker of one's own may put its pictures into S3 or R2.
@@ -196,11 +196,14 @@ def _stand(body: Mapping[str, object]) -> Running | Finished:
         case "COMPLETED":
             return _finished(body)
         case "FAILED":
-            raise _ENDINGS.rejected(_ending(body.get("error")), billed=_worked(body, unsaid=True))
+            ending = _ending(body.get("error"))
+            raise _ENDINGS.rejected(ending, billed=_worked(body, unsaid=True), charge=_charge(body))
         case "TIMED_OUT":
-            raise _ENDINGS.rejected(Ending.timed_out, billed=_worked(body, unsaid=True))
+            raise _ENDINGS.rejected(Ending.timed_out, billed=_worked(body, unsaid=True), charge=_charge(body))
         case "CANCELLED":
-            raise _ENDINGS.rejected(Ending.cancelled, billed=_worked(body, unsaid=False))
+            raise _ENDINGS.rejected(
+                Ending.cancelled, billed=_worked(body, unsaid=False), charge=_charge(body)
+            )
         case "IN_QUEUE":
             return Running(stage=JobStage.provider_queue)
         case _:  # IN_PROGRESS, whose `output` is only a message, RUNNING, or a word newer than this code
@@ -210,20 +213,29 @@ def _stand(body: Mapping[str, object]) -> Running | Finished:
 def _finished(body: Mapping[str, object]) -> Finished:
     output = body.get("output")
     if not output:
-        raise _output_lost()
+        raise _output_lost(body)
     found = images(output, under=_PLACES)
     told = table(output)
     if not found:
         ending = _ending(told["error"]) if told.get("error") else Ending.no_image
-        raise _ENDINGS.rejected(ending, billed=True)
-    milliseconds = number(body.get("executionTime"))
+        raise _ENDINGS.rejected(ending, billed=True, charge=_charge(body))
     return Finished(
         images=found,
         seed=whole(told.get("seed")),
         billed_usd=_dollars(told.get("cost")),
-        seconds=milliseconds / 1000 if milliseconds is not None else None,
+        seconds=_seconds(body),
         expires_at=datetime.now(UTC) + RESULT_LIFETIME,
     )
+
+
+def _seconds(body: Mapping[str, object]) -> float | None:
+    milliseconds = number(body.get("executionTime"))
+    return milliseconds / 1000 if milliseconds is not None else None
+
+
+def _charge(body: Mapping[str, object]) -> Charge:
+    """What RunPod told of the price: its worker's time, and dollars at a public endpoint (§4.5)."""
+    return Charge(seconds=_seconds(body), billed_usd=_dollars(table(body.get("output")).get("cost")))
 
 
 def _dollars(cost: object) -> Decimal | None:
@@ -234,7 +246,7 @@ def _dollars(cost: object) -> Decimal | None:
 
 def _worked(body: Mapping[str, object], *, unsaid: bool) -> bool:
     """Whether a worker spent time on it, which is charged; `unsaid` where RunPod does not tell the time."""
-    spent = number(body.get("executionTime"))
+    spent = _seconds(body)
     return unsaid if spent is None else spent > 0
 
 
@@ -259,11 +271,13 @@ def _unwrapped(error: object) -> object:
     return told
 
 
-def _output_lost() -> ResultLost:
-    return ResultLost(
+def _output_lost(body: Mapping[str, object]) -> ResultLost:
+    lost = ResultLost(
         "RunPod finished and its output is missing: a result above its size limit is thrown away there. It was "
         "charged. Ask for a smaller picture, or have an admin let the worker deliver into a bucket."
     )
+    lost.charge = _charge(body)
+    return lost
 
 
 # ---- how it says no

@@ -111,12 +111,12 @@ def test_a_lost_answer_is_never_sent_again(services, ana, ask, fal):
 @pytest.mark.parametrize(
     ("fault", "code", "cost"),
     [
-        (("outcome", "content_policy"), "CONTENT_REFUSED", None),
-        (("outcome", "black"), "CONTENT_REFUSED", "0.026214"),
-        (("outcome", "blank"), "IMAGE_BLANK", "0.026214"),
-        (("outcome", "no_images"), "NO_IMAGE", "0.026214"),
-        (("outcome", "media_expired"), "RESULT_LOST", "0.026214"),
-        (("outcome", "expired"), "RESULT_LOST", "0.026214"),
+        (("outcome", "content_policy"), "CONTENT_REFUSED", "0"),
+        (("outcome", "black"), "CONTENT_REFUSED", "0.025"),
+        (("outcome", "blank"), "IMAGE_BLANK", "0.025"),
+        (("outcome", "no_images"), "NO_IMAGE", "0.025"),
+        (("outcome", "media_expired"), "RESULT_LOST", "0.025"),
+        (("outcome", "expired"), "RESULT_LOST", None),  # fal shows the units with the result only
         (("submit", "refused"), "INVALID_INPUT", "0"),
         (("submit", "bad_key"), "BAD_KEY", "0"),
         (("submit", "balance_empty"), "BALANCE_EMPTY", "0"),
@@ -133,8 +133,7 @@ def test_each_failure_says_why_in_words_and_a_code_and_is_settled(services, ana,
     assert job.error_message
     assert job.error_message.endswith(".")
     assert submission(services, job_id)[0][1] is not None
-    if cost is not None:
-        assert spend(services, job_id) == [(1, "computed", Decimal(cost))]
+    assert spend(services, job_id) == [(1, "computed", Decimal(cost) if cost is not None else None)]
     assert builders.rows(services.db, "SELECT 1 FROM workspace_assets WHERE job_id = %s", [job_id]) == []
 
 

@@ -27,6 +27,12 @@ PEOPLE_WITH_A_ROLE = {
     "purge_preview",
     "note_audit",
     "price_of",  # a price is no secret of a person
+    "budget_standings",
+    "set_budget",
+    "remove_budget",
+    "set_price",
+    "refund",
+    "resume_provider",
     "owner_of",  # asked by policies
     "may_read_job",  # asked by policies
     "keep_reference",  # a reference is uploaded, with its confirmation of rights

@@ -60,6 +60,18 @@ class Controls:
     def counts(self, *, requests: bool = True) -> dict[str, object]:
         return self._get(f"counts?requests={int(requests)}")
 
+    def price(self, model: str, unit: str, usd: str) -> None:
+        """From now on a request for `model` costs `usd` dollars for one image, megapixel or second."""
+        self._post("tariffs", {"model": model, "unit": unit, "usd": usd})
+
+    def credit(self, request_id: str, usd: str) -> None:
+        """The provider gives money back for one request."""
+        self._post("credits", {"id": request_id, "usd": usd})
+
+    def bill(self) -> list[dict[str, str]]:
+        """What was charged: id, provider, model and dollars of each request that cost something."""
+        return self._get("bill")
+
     def request(self, request_id: str) -> dict[str, object]:
         """One accepted request with the body that came."""
         return self._get(f"requests/{request_id}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from decimal import Decimal
 from typing import Protocol
 
 from tests.emulator.fal import FalQueue
@@ -10,7 +11,7 @@ from tests.emulator.faults import Place, UnknownFault, read_fault
 from tests.emulator.novita import NovitaTasks
 from tests.emulator.replicate import ReplicatePredictions
 from tests.emulator.runpod import RunPodEndpoints
-from tests.emulator.state import State
+from tests.emulator.state import State, Tariff
 from tests.emulator.wire import Reply, Request, json_reply
 
 PREFIX = "/_emulator/"
@@ -83,6 +84,8 @@ class Desk:
                 "reset": self._forget,
                 "calm": self._calm,
                 "announce": self._announce,
+                "tariffs": self._price,
+                "credits": self._credit,
             }.get(name)
             given = request.json()
         else:
@@ -92,6 +95,7 @@ class Desk:
                 "requests": self._request,
                 "faults": self._faults,
                 "webhooks": self._webhooks,
+                "bill": self._bill,
             }.get(kind)
             given = given or request.query.get("requests", "1")
         if act is None:
@@ -128,6 +132,22 @@ class Desk:
     def _calm(self, _given: object) -> Reply:
         self._state.faults.waiting.clear()
         return json_reply({})
+
+    def _price(self, given: object) -> Reply:
+        if not isinstance(given, dict) or given.get("unit") not in {"image", "megapixel", "second"}:
+            raise ValueError("A tariff is an object with `model`, `unit` and `usd`.")
+        self._state.tariffs[str(given["model"])] = Tariff(unit=given["unit"], usd=Decimal(given["usd"]))
+        return json_reply({})
+
+    def _credit(self, given: object) -> Reply:
+        job = self._state.jobs.get(str(given.get("id"))) if isinstance(given, dict) else None
+        if job is None:
+            raise ValueError("There is no such request.")
+        job.usd -= Decimal(given["usd"])
+        return json_reply({})
+
+    def _bill(self, _given: object) -> Reply:
+        return json_reply(self._state.bill())
 
     def _queue(self, given: object) -> Reply:
         faults = [read_fault(one) for one in (given if isinstance(given, list) else [given])]

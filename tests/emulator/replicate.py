@@ -247,7 +247,7 @@ def _metrics(job: Job) -> dict[str, object]:
     if not job.started_at or not ended:
         return {}
     return {
-        "predict_time": max(round(ended - job.started_at, 6), 0.001),
+        "predict_time": float(job.seconds),
         "total_time": ended - job.accepted_at,
     }
 

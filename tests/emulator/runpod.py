@@ -14,7 +14,7 @@ from tests.emulator.state import Job, Stand, State
 from tests.emulator.webhooks import Voice, unsigned
 from tests.emulator.wire import Reply, Request, json_reply
 
-COST = 0.0251  # dollars a picture of a public endpoint
+COST = "0.0251"  # dollars a picture of a public endpoint, where no tariff says otherwise
 _PATH = re.compile(r"^/v2/(?P<endpoint>[^/]+)/(?P<act>run|runsync|health|status|cancel)(?:/(?P<id>[^/]+))?$")
 _FAILING = {Kind.content_policy, Kind.invalid_input, Kind.model_error}
 
@@ -168,7 +168,7 @@ def _output(job: Job, origin: str) -> object:
     if job.kind is Kind.no_images:
         return {"images": [], "seed": job.seed}
     if _is_public(job):
-        return {"image_url": address(job, origin), "cost": COST}
+        return {"image_url": address(job, origin), "cost": float(job.usd or COST)}
     picture = inline(job) if job.kind is not Kind.media_expired else address(job, origin)
     if job.model.startswith("bare"):
         return {"message": picture.partition(",")[2], "status": "success"}
@@ -176,8 +176,7 @@ def _output(job: Job, origin: str) -> object:
 
 
 def _milliseconds(job: Job) -> int:
-    ended = job.finished_at or job.cancelled_at or job.started_at or 0
-    return max(int((ended - (job.started_at or 0)) * 1000), 1)
+    return max(int(job.seconds * 1000), 1)
 
 
 def _size(words: dict[str, object]) -> tuple[int, int]:

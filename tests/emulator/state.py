@@ -7,7 +7,7 @@ import time
 import uuid
 from collections import defaultdict, deque
 from dataclasses import asdict, dataclass, field, fields
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
 from tests.emulator.faults import Fault, FaultQueue, Kind, Place
@@ -83,6 +83,17 @@ class Job:
     units: Decimal = Decimal(0)
     webhook: str = ""  # where its end is to be told
     origin: str = ""  # as its caller spelled the emulator, for addresses in the webhook
+    tariff: Tariff | None = None  # as it stood when the request was accepted
+    usd: Decimal = Decimal(0)  # what the account was charged
+
+    @property
+    def seconds(self) -> Decimal:
+        """The worked time as the provider tells it: Replicate to the microsecond, others to the millisecond."""
+        ended = self.finished_at or self.cancelled_at
+        if self.started_at is None or ended is None:
+            return Decimal(0)
+        digits = 6 if self.provider == "replicate" else 3
+        return max(Decimal(str(round(ended - self.started_at, digits))), Decimal("0.001"))
 
     @property
     def prompt(self) -> str:
@@ -117,6 +128,14 @@ class Job:
 
 
 @dataclass(kw_only=True)
+class Tariff:
+    """What a model costs: US dollars for one `unit` (image, megapixel, second), from now on."""
+
+    unit: str
+    usd: Decimal
+
+
+@dataclass(kw_only=True)
 class Counts:
     submits: int = 0  # POSTs whose head arrived, whatever became of them
     accepted: int = 0
@@ -148,6 +167,7 @@ class State:
         self.counts: defaultdict[str, Counts] = defaultdict(Counts)  # by provider
         self.jobs: dict[str, Job] = {}
         self.files: dict[str, bytes] = {}  # what was uploaded, by its number
+        self.tariffs: dict[str, Tariff] = {}  # by model
         self._waiting: defaultdict[str, deque[Job]] = defaultdict(deque)
         self._running: defaultdict[str, set[str]] = defaultdict(set)
 
@@ -187,6 +207,7 @@ class State:
             script=_script(settings, fate),
             webhook=webhook if isinstance(webhook, str) else "",
             origin=origin,
+            tariff=self.tariffs.get(model),
         )
         self.jobs[job.id] = job
         self._waiting[provider].append(job)
@@ -220,6 +241,8 @@ class State:
         self._running[job.provider].discard(job.id)
         job.stand, job.cancelled_at = Stand.cancelled, time.time()
         job.script.clear()
+        if job.started_at is not None and job.bills_failures and job.tariff and job.tariff.unit == "second":
+            self._charge(job)
         self.counts[job.provider].cancelled += 1
         self.caller.announce(job, "completed")
         self._advance(job.provider)
@@ -262,9 +285,22 @@ class State:
         job.stand, job.finished_at = Stand.finished, time.time()
         self.counts[job.provider].finished += 1
         if job.prompt and (job.bills_failures or job.kind not in UNBILLED) and job.kind is not Kind.aborted:
-            job.units = _units(job, self.settings.unit)
-            self.counts[job.provider].charged += 1
+            self._charge(job)
         self.caller.announce(job, "completed")
+
+    def _charge(self, job: Job) -> None:
+        job.units = _units(job, job.tariff.unit if job.tariff else self.settings.unit)
+        if job.tariff is not None:
+            job.usd = (job.units * job.tariff.usd).quantize(Decimal("0.000001"), ROUND_HALF_UP)
+        self.counts[job.provider].charged += 1
+
+    def bill(self) -> list[dict[str, object]]:
+        """What the account was charged, a line a request that cost something."""
+        return [
+            {"id": job.id, "provider": job.provider, "model": job.model, "usd": str(job.usd)}
+            for job in self.jobs.values()
+            if job.usd
+        ]
 
 
 def _script(settings: Settings, fate: Fault | None) -> deque[tuple[str, int]]:
@@ -277,6 +313,6 @@ def _script(settings: Settings, fate: Fault | None) -> deque[tuple[str, int]]:
 def _units(job: Job, unit: str) -> Decimal:
     if unit == "megapixel":
         return max(Decimal(job.width * job.height) / 1_000_000, Decimal(1)).quantize(Decimal("0.0001"))
-    if unit == "second" and job.started_at is not None and job.finished_at is not None:
-        return Decimal(str(round(job.finished_at - job.started_at, 3)))
+    if unit == "second":
+        return job.seconds
     return Decimal(1)

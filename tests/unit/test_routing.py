@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from uuid import uuid4
 
 import pytest
 
-from core.errors import NoModel, NoSuchModel
+from core.errors import NoModel, NoSuchModel, ProviderPaused
 from core.routing import NOT_CONFIGURED, READY, ProviderStanding, Standing, choose, serving, why_not
 from core.values import Capabilities, ImageModel, ModelId
 
@@ -184,16 +185,24 @@ def test_a_chosen_model_that_needs_a_reference_is_refused_without_one():
         _choose(chosen=EDIT.id)
 
 
-@pytest.mark.parametrize(
-    ("standing", "said"),
-    [
-        (PAUSED, "fal is paused: its balance is empty"),
-        (NOT_CONFIGURED, "fal is not set up: it has no key here"),
-    ],
-)
-def test_a_chosen_model_of_an_absent_provider_is_refused_with_the_reason(standing, said):
-    with pytest.raises(NoSuchModel, match=said):
-        _choose(chosen=FLUX.id, providers={"fal": standing})
+def test_a_chosen_model_of_an_absent_provider_is_refused_with_the_reason():
+    with pytest.raises(NoSuchModel, match="fal is not set up: it has no key here"):
+        _choose(chosen=FLUX.id, providers={"fal": NOT_CONFIGURED})
+
+
+def test_a_chosen_model_of_a_paused_provider_says_why_and_when_to_come_back():
+    paused = replace(PAUSED, seconds=90.0)
+
+    with pytest.raises(ProviderPaused, match="fal is paused: its balance is empty") as refusal:
+        _choose(chosen=FLUX.id, providers={"fal": paused})
+
+    assert (refusal.value.status, refusal.value.retry_after) == (503, 90.0)
+
+
+def test_the_reason_names_the_better_model_whose_provider_is_paused():
+    choice = _choose(match=True, providers={"fal": PAUSED, "replicate": READY})
+
+    assert choice.reason.endswith("would come before it, but fal is paused: its balance is empty.")
 
 
 def test_no_model_for_matching_has_its_own_code():
