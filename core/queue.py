@@ -11,6 +11,7 @@ SCHEMA = "studio_queue"
 AUTOSAVE = "autosave"
 RESCUE = "rescue"
 MATCH = "match"  # put by triggers: a completion, a new character, a rename
+PUBLISH = "publish"  # put by a trigger at completion: an attribute image
 
 
 def portrait_entrypoint(provider: str) -> str:
@@ -36,6 +37,11 @@ def put_rescue(conn: Connection, job_id: JobId) -> None:
 def put_match(conn: Connection, job_id: JobId) -> None:
     """Queue a look for the character of a job that names none; nothing where one is queued or running."""
     _put(conn, MATCH, f"match:{job_id}", job_id, 0.0, 0)
+
+
+def put_publish(conn: Connection, job_id: JobId) -> None:
+    """Queue the publishing of a completed attribute image; nothing where one is queued or running already."""
+    _put(conn, PUBLISH, f"publish:{job_id}", job_id, 0.0, 0)
 
 
 def clear_held(conn: Connection) -> int:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from core import log, queue, running
-from core.db import assets, costs, jobs, matches, submissions
+from core.db import assets, attributes, costs, jobs, matches, submissions
 from core.errors import (
     BadImage,
     ProviderRejected,
@@ -38,6 +38,7 @@ class Action(StrEnum):
     person = "person"  # (e)
     save = "save"  # completed, and not in the library
     match = "match"  # completed, and it names no character
+    publish = "publish"  # an attribute image, completed and not published
     rescue = "rescue"  # failed or cancelled, and its paid result may still come
 
 
@@ -66,6 +67,7 @@ def recover(services: Services, *, dry_run: bool = False) -> list[Step]:
         *_stuck_steps(services),
         *_unsaved_steps(services),
         *_match_steps(services),
+        *_publish_steps(services),
         *_rescue_steps(services),
     ]
     if dry_run:
@@ -146,6 +148,13 @@ def _match_steps(services: Services) -> list[Step]:
     return [Step(job_id=job_id, action=Action.match, why=why) for job_id in unmatched]
 
 
+def _publish_steps(services: Services) -> list[Step]:
+    with services.db.as_service() as conn:
+        unpublished = attributes.unpublished(conn)
+    why = "Its attribute image is there and not published; it is published."
+    return [Step(job_id=job_id, action=Action.publish, why=why) for job_id in unpublished]
+
+
 def _rescue_steps(services: Services) -> list[Step]:
     with services.db.as_service() as conn:
         still_open = submissions.open_of_ended_jobs(conn)
@@ -216,6 +225,11 @@ def _put_match(job_id: JobId, services: Services) -> None:
         queue.put_match(conn, job_id)
 
 
+def _put_publish(job_id: JobId, services: Services) -> None:
+    with services.db.as_service() as conn:
+        queue.put_publish(conn, job_id)
+
+
 def _put_rescue(job_id: JobId, services: Services) -> None:
     """Asking can take a minute where a provider hangs: it is work for the queue, not for this look."""
     with services.db.as_service() as conn:
@@ -283,6 +297,7 @@ _DEEDS: dict[Action, Callable[[JobId, Services], None]] = {
     Action.person: _nothing,
     Action.save: _save,
     Action.match: _put_match,
+    Action.publish: _put_publish,
     Action.rescue: _put_rescue,
 }
 

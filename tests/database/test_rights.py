@@ -24,6 +24,10 @@ PEOPLE_WITH_A_ROLE = {
     "dismiss",
     "settle_unknown",
     "note_audit",
+    "begin_attribute_run",
+    "ask_attribute_image",
+    "cancel_attribute_image",
+    "cancel_attribute_run",
     "price_of",  # a price is no secret of a person
     "owner_of",  # asked by policies
     "may_read_job",  # asked by policies
