@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from core import characters, cleaning, generation, recovery
+from core import attributes_cli, characters, cleaning, generation, recovery
 from core.auth import LOCAL_PERSON
 from core.db.embedded import EmbeddedPostgres
 from core.errors import BadRequest, StudioError
@@ -196,3 +196,6 @@ def portrait(
 def _show(plan: Plan) -> None:
     console.print(f"[bold]{plan.model.display_name}[/bold], {plan.price_words}. {plan.reason}")
     console.print(plan.prompt.text)
+
+
+app.add_typer(attributes_cli.commands(_services, console), name="attributes")

@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from core.catalog import Catalog, PresetKind, PromptLimits
-from core.values import CharacterTraits, Presets, Prompt
+from core.catalog import AttributeCell, Catalog, ImageStyle, PresetKind, PromptLimits
+from core.values import CharacterTraits, Gender, Presets, Prompt
 
 # Commas of the scripts people paste from, semicolons and line ends part the words as a comma does.
 _SEPARATORS = re.compile(r"[,;，、；،\n\r\u2028\u2029]+")
@@ -44,6 +44,31 @@ def build(
         text=_joined(parts),
         negative=_joined(words.negative) if negative else "",
         warnings=tuple(warnings),
+    )
+
+
+def build_attribute(cell: AttributeCell, *, negative: bool, catalog: Catalog) -> Prompt:
+    """The prompt of one attribute image (SPEC "Attribute images"): an adult, fully clothed, in the cell's style."""
+    return _catalogue_picture((cell.category.framing, cell.value.words), cell.style, negative, catalog)
+
+
+def build_style(style: ImageStyle, *, negative: bool, catalog: Catalog) -> Prompt:
+    """The prompt of the picture that stands for a style itself, under the same rules."""
+    return _catalogue_picture((catalog.attribute_words.style_framing,), style, negative, catalog)
+
+
+def _catalogue_picture(shown: Sequence[str], style: ImageStyle, negative: bool, catalog: Catalog) -> Prompt:
+    words, always = catalog.words, catalog.attribute_words
+    parts = [
+        style.words,
+        words.subject[Gender.unspecified],
+        *shown,
+        *always.clothing,
+        *always.setting,
+        *words.closing,
+    ]
+    return Prompt(
+        text=_joined(parts), negative=_joined((*words.negative, *always.negative)) if negative else ""
     )
 
 

@@ -14,6 +14,7 @@ AUTOSAVE = "autosave"
 RESCUE = "rescue"
 CONFIRM = "confirm"
 MATCH = "match"  # put by triggers: a completion, a new character, a rename
+PUBLISH = "publish"  # put by a trigger at completion: an attribute image
 
 
 def portrait_entrypoint(provider: str) -> str:
@@ -44,6 +45,11 @@ def put_confirm(conn: Connection, job_id: JobId) -> None:
 def put_match(conn: Connection, job_id: JobId) -> None:
     """Queue a look for the character of a job that names none; nothing where one is queued or running."""
     _put(conn, MATCH, f"match:{job_id}", job_id, 0.0, 0)
+
+
+def put_publish(conn: Connection, job_id: JobId) -> None:
+    """Queue the publishing of a completed attribute image; nothing where one is queued or running already."""
+    _put(conn, PUBLISH, f"publish:{job_id}", job_id, 0.0, 0)
 
 
 def put_jobs(conn: Connection, job_ids: Sequence[JobId]) -> list[JobId]:
@@ -78,6 +84,11 @@ def put_rescues(conn: Connection, job_ids: Sequence[JobId]) -> list[JobId]:
 def put_matches(conn: Connection, job_ids: Sequence[JobId]) -> list[JobId]:
     """As `put_match`, for many; the jobs that got an entry now."""
     return _put_many(conn, MATCH, job_ids)
+
+
+def put_publishes(conn: Connection, job_ids: Sequence[JobId]) -> list[JobId]:
+    """As `put_publish`, for many; the jobs that got an entry now."""
+    return _put_many(conn, PUBLISH, job_ids)
 
 
 def clear_held(conn: Connection) -> int:

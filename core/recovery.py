@@ -50,6 +50,7 @@ class Action(StrEnum):
     person = "person"  # (e), and all else that only a person can decide
     save = "save"  # completed, and not in the library
     match = "match"  # completed, and it names no character
+    publish = "publish"  # an attribute image, completed and not published
     rescue = "rescue"  # no run waits for it, and its paid result may still come
     adopt = "adopt"  # (b), the receipt is one that the platform noted
     wait = "wait"  # what helps is queued already
@@ -142,8 +143,10 @@ def _completed(case: Case) -> tuple[Action, str]:
     if case.is_unmatched:
         why = "Its picture is there and a character bears its name; it is looked at which one it belongs to."
         return Action.match, why
-    if case.is_in_library:
-        return Action.nothing, "It is completed, and its picture is in the library."
+    if case.is_unpublished:
+        return Action.publish, "Its attribute image is there and not published; it is published."
+    if case.is_in_library or case.job.stage is JobStage.saved:
+        return Action.nothing, "It is completed, and its picture is where it belongs."
     if not case.has_asset:
         why = "It is completed and no result of it is listed; look whether its picture is in the store."
         return Action.person, why
@@ -446,6 +449,7 @@ _DEEDS: Mapping[Action, Callable[[Connection, Sequence[JobId]], Collection[JobId
     Action.unknown: _unknown,
     Action.save: queue.put_autosaves,
     Action.match: queue.put_matches,
+    Action.publish: queue.put_publishes,
     Action.rescue: queue.put_rescues,
     Action.adopt: recoveries.adopt_requests,
 }

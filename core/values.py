@@ -441,3 +441,60 @@ class Portrait:
     height: int | None
     created_at: datetime
     deleted_at: datetime | None
+
+
+class ReviewStatus(StrEnum):
+    """What product said of a published attribute or style image."""
+
+    pending = "pending"
+    approved = "approved"
+    rejected = "rejected"
+
+
+STYLE_IMAGE = "style"  # the category of a style's own picture
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Cell:
+    """One picture of the attribute matrix by its catalogue names (SPEC "Attribute images").
+
+    A style's own picture has the category `style` and the style's key as its value.
+    """
+
+    category: str
+    value: str
+    style: str
+
+    @property
+    def is_style(self) -> bool:
+        """True for the picture that stands for a style itself."""
+        return self.category == STYLE_IMAGE
+
+    def __str__(self) -> str:
+        return f"{self.style} style" if self.is_style else f"{self.category} {self.value}, {self.style}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributePicture:
+    """A row of public.attribute_images or public.style_images; `image_url` and `original` are `bucket/path`.
+
+    Rows of other writers may hold any address, and know neither an original nor a job.
+    """
+
+    id: UUID
+    cell: Cell  # as the row spells it: an older name stands for the value it became
+    image_url: str
+    original: str | None
+    prompt: str | None = field(repr=False)
+    seed: int | None
+    width: int | None
+    height: int | None
+    file_size: int | None
+    job_id: JobId | None
+    cost_usd: Decimal | None
+    review_status: ReviewStatus
+    reviewed_by: PersonId | None
+    reviewed_at: datetime | None
+    review_note: str | None
+    created_at: datetime
+    updated_at: datetime

@@ -32,7 +32,7 @@ from pgqueuer.models import Schedule
 from pgqueuer.queries import Queries
 from pgqueuer.types import Channel
 
-from core import autosave, callbacks, cleaning, log, matching, queue, recovery, running
+from core import autosave, callbacks, cleaning, log, matching, publishing, queue, recovery, running
 from core.db import models, workers
 from core.errors import StudioError
 from core.services import CONFIRMS, RESCUES, Services
@@ -175,6 +175,9 @@ def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
     )
     manager.entrypoint(queue.MATCH, concurrency_limit=FILE_THREADS, on_failure="hold")(
         _entry(matching.match, services, threads.files)
+    )
+    manager.entrypoint(queue.PUBLISH, concurrency_limit=FILE_THREADS, on_failure="hold")(
+        _entry(publishing.publish_or_later, services, threads.files)
     )
     manager.entrypoint(queue.RESCUE, concurrency_limit=RESCUES, on_failure="hold")(
         _entry(recovery.rescue, services, threads.waiting)

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from core import autosave, callbacks, characters, generation, matching, queue, recovery, running
+from core import autosave, callbacks, characters, generation, matching, publishing, queue, recovery, running
 from core.db import Connection, Database
 from core.generation import Asked, Outcome
 from core.services import Services
@@ -41,6 +41,7 @@ _WORK = {
     queue.RESCUE: recovery.rescue,
     queue.CONFIRM: callbacks.confirm,
     queue.MATCH: matching.match,
+    queue.PUBLISH: publishing.publish_or_later,
 }  # all else carries portraits
 _MOST_RUNS = 25  # of one entry; a test that needs more is asking for ever
 
@@ -150,6 +151,8 @@ def _put_back(entrypoint: str, job_id: JobId, services: Services) -> None:
             queue.put_confirm(conn, job_id)
         elif entrypoint == queue.MATCH:
             queue.put_match(conn, job_id)
+        elif entrypoint == queue.PUBLISH:
+            queue.put_publish(conn, job_id)
         else:
             queue.put_job(conn, job_id, entrypoint.removeprefix("portrait_"))
 

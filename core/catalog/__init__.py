@@ -73,6 +73,7 @@ class AttributeCategory:
 
     key: Key
     label: Words
+    framing: Words
     values: Annotated[tuple[AttributeValue, ...], Field(min_length=1)]
 
     def find(self, name: str) -> AttributeValue | None:
@@ -96,6 +97,16 @@ class AttributeCell:
     category: AttributeCategory
     value: AttributeValue
     style: ImageStyle
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeWords:
+    """What every attribute and style image says: adults, fully clothed, before a plain background."""
+
+    style_framing: Words
+    clothing: Annotated[tuple[Words, ...], Field(min_length=1)]
+    setting: tuple[Words, ...]
+    negative: tuple[Words, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +186,7 @@ class Catalog:
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
+    attribute_words: AttributeWords
     categories: tuple[AttributeCategory, ...]
     styles: tuple[ImageStyle, ...]
     style_presets: tuple[StylePreset, ...]

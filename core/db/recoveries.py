@@ -32,6 +32,7 @@ class Kind(StrEnum):
     ended_with_asset = "ended_with_asset"
     unsaved = "unsaved"
     unmatched = "unmatched"
+    unpublished = "unpublished"
 
 
 class Key(NamedTuple):
@@ -83,6 +84,7 @@ class Case:
     entry: str | None = None
     is_unsaved: bool = False
     is_unmatched: bool = False
+    is_unpublished: bool = False
     is_in_library: bool = False
     is_asked_of_qa: bool = False
     has_platform_request: bool = False
@@ -168,6 +170,12 @@ _UNMATCHED = f"""(
     AND NOT {_LIVE.format(kind="match")}
 )"""
 
+_UNPUBLISHED = f"""(
+    j.job_type = 'attribute_image' AND j.status = 'completed' AND j.stage IS DISTINCT FROM 'saved'
+    AND j.stage IS DISTINCT FROM 'not_saved' AND j.runner = 'studio' AND {_ASSET}
+    AND NOT {_LIVE.format(kind="publish")}
+)"""
+
 _FOUND: Mapping[Kind, LiteralString] = {
     Kind.ended_with_receipt: f"""
         SELECT coalesce({_DEADLINE}, {_FAR}) AS at, j.id
@@ -187,6 +195,7 @@ _FOUND: Mapping[Kind, LiteralString] = {
     """,
     Kind.unsaved: f"SELECT j.created_at AS at, j.id FROM public.jobs j WHERE {_UNSAVED}",
     Kind.unmatched: f"SELECT j.created_at AS at, j.id FROM public.jobs j WHERE {_UNMATCHED}",
+    Kind.unpublished: f"SELECT j.created_at AS at, j.id FROM public.jobs j WHERE {_UNPUBLISHED}",
 }
 
 
@@ -227,7 +236,7 @@ def cases(conn: Connection, job_ids: Sequence[JobId], look: Look) -> list[Case]:
             f"""
             SELECT {jobs.COLUMNS}, {_STUCK}, {_ASSET}, s.provider, s.submitted_at, s.receipt IS NOT NULL,
                 s.outcome IS NULL, CASE WHEN s.outcome IS NULL AND s.receipt IS NOT NULL THEN {_DEADLINE} END,
-                q.status::text, {_UNSAVED}, {_UNMATCHED},
+                q.status::text, {_UNSAVED}, {_UNMATCHED}, {_UNPUBLISHED},
                 EXISTS (SELECT FROM public.user_library l WHERE l.job_id = j.id),
                 EXISTS (SELECT FROM studio.findings f WHERE f.rule = 'job.which_character' AND f.mended_at IS NULL
                         AND f.table_name = 'jobs' AND f.row_id = j.id::text),
@@ -262,9 +271,10 @@ def _as_case(cursor: Cursor[Any]) -> RowMaker[Case]:
             entry=rest[7],
             is_unsaved=bool(rest[8]),
             is_unmatched=bool(rest[9]),
-            is_in_library=rest[10],
-            is_asked_of_qa=rest[11],
-            has_platform_request=bool(rest[12]),
+            is_unpublished=bool(rest[10]),
+            is_in_library=rest[11],
+            is_asked_of_qa=rest[12],
+            has_platform_request=bool(rest[13]),
         )
 
     return make

@@ -26,6 +26,10 @@ PEOPLE_WITH_A_ROLE = {
     "purge",
     "purge_preview",
     "note_audit",
+    "begin_attribute_run",
+    "ask_attribute_image",
+    "cancel_attribute_image",
+    "cancel_attribute_run",
     "price_of",  # a price is no secret of a person
     "budget_standings",
     "set_budget",
