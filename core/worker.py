@@ -32,7 +32,7 @@ from pgqueuer.models import Schedule
 from pgqueuer.queries import Queries
 from pgqueuer.types import Channel
 
-from core import autosave, log, matching, queue, recovery, running
+from core import autosave, log, matching, proof, queue, recovery, running
 from core.db import models, workers
 from core.errors import StudioError
 from core.services import RESCUES, Services
@@ -185,6 +185,12 @@ def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
 
     manager.schedule("recover", _every(services.settings.recovery_every))(recover)
 
+    async def prove(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, _prove, services)
+
+    manager.schedule("prove", f"17 {services.settings.proof_hour} * * *")(prove)
+
 
 def _entry(
     work: Callable[[JobId, Services], object], services: Services, pool: ThreadPoolExecutor
@@ -216,6 +222,16 @@ def _recover(services: Services) -> None:
         recovery.recover(services)
     except StudioError as error:
         _log.warning("recovery_put_off", code=error.reason)
+
+
+def _prove(services: Services) -> None:
+    """The daily proof, objects included; what a killed one left is gone on with."""
+    try:
+        proof.run_proof(services, with_objects=True, resume=True)
+    except (
+        StudioError
+    ) as error:  # another worker is at it, or the store is away: tomorrow's goes on from there
+        _log.warning("proof_put_off", code=error.reason)
 
 
 def _every(seconds: float) -> str:

@@ -373,6 +373,7 @@ def unsaved(conn: Connection, *, platform_delay: float, limit: int = 200) -> lis
           AND EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = j.id)
           AND NOT EXISTS (SELECT FROM public.user_library l WHERE l.job_id = j.id)
           AND NOT EXISTS (SELECT FROM studio.removed_portraits r WHERE r.job_id = j.id)
+          AND NOT EXISTS (SELECT FROM studio.removed_items r WHERE r.job_id = j.id)
           AND NOT EXISTS (SELECT FROM studio_queue.pgqueuer q
                           WHERE q.dedupe_key = 'autosave:' || j.id::text AND q.status IN ('queued', 'picked'))
         ORDER BY j.created_at DESC LIMIT %(limit)s
