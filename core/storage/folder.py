@@ -20,6 +20,8 @@ from typing import BinaryIO
 from core.errors import NotAllowed, ObjectMissing, StorageFailed
 from core.storage import Address, Digest, ObjectInfo, checked, is_key
 
+_PIECE = 128 * 1024  # bytes read at once where only their hash is wanted
+
 
 class FolderStorage:
     """`Storage` (core.storage) below `root`: one folder a bucket, one file an object."""
@@ -67,19 +69,28 @@ class FolderStorage:
     def sizes(self, bucket: str, paths: Iterable[str]) -> dict[str, int]:
         """As `Storage.sizes`."""
         found: dict[str, int] = {}
+        folders: dict[str, list[str]] = {}
         for path in filter(is_key, paths):
-            with suppress(ObjectMissing), _said_plainly("looked at"):
-                status = os.stat(self._place(checked(bucket, path)), follow_symlinks=False)  # noqa: PTH116 -- one call, many times
-                if stat.S_ISREG(status.st_mode):
-                    found[path] = status.st_size
+            folders.setdefault(path.rpartition("/")[0], []).append(path)
+        for folder, below in folders.items():
+            # Any key of a folder has that folder looked at, once for all that lie in it.
+            place = self._place(checked(bucket, f"{folder}/x" if folder else "x")).parent
+            for path in below:
+                with suppress(ObjectMissing), _said_plainly("looked at"):
+                    status = os.lstat(f"{place}/{path.rpartition('/')[2]}")
+                    if stat.S_ISREG(status.st_mode):
+                        found[path] = status.st_size
         return found
 
     def digest(self, bucket: str, path: str) -> Digest:
         """As `Storage.digest`."""
         place = self._place(checked(bucket, path))
+        size, said = 0, hashlib.sha256()
         with _said_plainly("read"), place.open("rb", buffering=0) as file:
-            said = hashlib.file_digest(file, "sha256")
-            return Digest(size=file.tell(), sha256=said.hexdigest())
+            while piece := file.read(_PIECE):
+                size += len(piece)
+                said.update(piece)
+        return Digest(size=size, sha256=said.hexdigest())
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
         """As `Storage.list`; `prefix` is a whole folder (`a/b`), never a part of a name."""
@@ -95,12 +106,13 @@ class FolderStorage:
 
     def _place(self, address: Address) -> Path:
         """The file of an address. Raises NotAllowed where a link inside the store leads out of its bucket."""
-        bucket = self._root / address.bucket
-        place = bucket / address.path
-        home = bucket.resolve()
-        if place.is_symlink() or not place.parent.resolve().is_relative_to(home):
+        bucket = f"{self._root}/{address.bucket}"
+        place = f"{bucket}/{address.path}"
+        # os.path and not Path: the proof asks this 200,000 times, and Path takes four times as long for it.
+        home = os.path.realpath(bucket)
+        if os.path.islink(place) or not f"{os.path.realpath(os.path.dirname(place))}/".startswith(f"{home}/"):  # noqa: PTH114, PTH120
             raise NotAllowed("That picture's folder leads out of the store. An admin must remove the link.")
-        return place
+        return Path(place)
 
     def _replace(self, address: Address, write: Callable[[BinaryIO], None]) -> None:
         place = self._place(address)
