@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import change, portrait, scrape, start, workers
+from bench import change, portrait, proof, scrape, start, workers
 from bench.figures import show, write
 from core import log
 
@@ -16,6 +16,7 @@ MEASURES = {
     "start": start.measure,
     "change": change.measure,
     "scrape": scrape.measure,
+    "proof": proof.measure,
 }
 RESULT = Path("test-results/bench.json")
 

@@ -7,7 +7,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core import images, log, running
-from core.db import Connection, activity, assets, characters, jobs, library, portraits, repeat_on_deadlock
+from core.db import (
+    Connection,
+    activity,
+    assets,
+    characters,
+    jobs,
+    library,
+    portraits,
+    proofs,
+    repeat_on_deadlock,
+)
 from core.services import Services
 from core.storage import LIBRARY, WORKSPACE
 from core.values import Asset, Character, Job, JobId, JobStatus, PersonId
@@ -29,9 +39,14 @@ class _Saving:
     asset: Asset
     owner: PersonId
     character: Character | None
+    lies_at: str | None = (
+        None  # a copy has its row already, maybe in the platform's form: that is never rewritten
+    )
 
     @property
     def path(self) -> str:
+        if self.lies_at is not None:
+            return self.lies_at
         extension = _EXTENSIONS.get(self.asset.media_type, self.asset.path.rpartition(".")[2])
         return f"{self.owner}/portraits/{self.job.character_id}/{self.job.id}.{extension}"
 
@@ -55,6 +70,23 @@ def save(job_id: JobId, services: Services) -> bool:
         return saved
 
 
+def path_of(job_id: JobId, services: Services) -> str | None:
+    """Where the copy of a job's picture lies or belongs (inside user-library); None where nothing is to be saved."""
+    saving = _find(job_id, services)
+    return saving.path if saving is not None else None
+
+
+def file_rows(job_id: JobId, services: Services, *, in_library: bool, as_portrait: bool) -> bool:
+    """The rows alone, for a copy that stands in its place: the library's, the portrait's or both (a repair).
+
+    False where there is nothing to save, or the portrait stands or was removed on purpose.
+    """
+    saving = _find(job_id, services)
+    if saving is None:
+        return False
+    return repeat_on_deadlock(lambda: _file(saving, services, in_library=in_library, as_portrait=as_portrait))
+
+
 def _find(job_id: JobId, services: Services) -> _Saving | None:
     with services.db.as_service() as conn:
         job = jobs.get(conn, job_id)
@@ -64,7 +96,8 @@ def _find(job_id: JobId, services: Services) -> _Saving | None:
         character = characters.get(conn, job.character_id, with_deleted=True)
         owner = character.user_id if character else running.owner_of(job)
         if not _is_foreign(conn, job, asset, owner):
-            return _Saving(job=job, asset=asset, owner=owner, character=character)
+            lies_at = proofs.lies_with(conn, job_id, owner)
+            return _Saving(job=job, asset=asset, owner=owner, character=character, lies_at=lies_at)
         jobs.mark_not_saved(conn, job.id)
     return None
 
@@ -87,7 +120,8 @@ def _copy(saving: _Saving, services: Services) -> None:
     """The permanent copy and its thumbnail, byte for byte; made anew where the thumbnail is missing."""
     storage = services.storage
     # A cleaned result has no object any more: its copy was proved before.
-    if saving.asset.cleaned_at is None or storage.info(LIBRARY, saving.path) is None:
+    is_settled = saving.lies_at is not None or saving.asset.cleaned_at is not None
+    if not is_settled or storage.info(LIBRARY, saving.path) is None:
         storage.copy((WORKSPACE, saving.asset.path), (LIBRARY, saving.path))
     beside = _thumbnail_beside(saving)
     if storage.info(WORKSPACE, beside) is not None:
@@ -105,26 +139,34 @@ def _thumbnail_beside(saving: _Saving) -> str:
     return f"{saving.asset.path.rpartition('.')[0]}.thumb.webp"
 
 
-def _file(saving: _Saving, services: Services) -> bool:
+def _file(saving: _Saving, services: Services, *, in_library: bool = True, as_portrait: bool = True) -> bool:
     """T5: library row, portrait, primary, character; all or none. True where the portrait is new."""
     job = saving.job
     with services.db.as_service() as conn:
         jobs.lock(conn, job.id)
         if saving.character is not None:
             characters.lock(conn, saving.character.id)
-        library.insert(
-            conn,
-            job,
-            saving.asset,
-            owner=saving.owner,
-            path=saving.path,
-            thumbnail_path=saving.thumbnail_path,
-            tags=TAGS,
-            about=_about(job, saving.character),
-        )
-        new = saving.character is not None and _show(conn, saving, saving.character)
+        if in_library:
+            _list(conn, saving)
+        new = as_portrait and saving.character is not None and _show(conn, saving, saving.character)
         jobs.mark_saved(conn, job.id)
     return new
+
+
+def _list(conn: Connection, saving: _Saving) -> None:
+    """The library row; none where the copy has one already, of whatever form."""
+    if saving.lies_at is not None:
+        return
+    library.insert(
+        conn,
+        saving.job,
+        saving.asset,
+        owner=saving.owner,
+        path=saving.path,
+        thumbnail_path=saving.thumbnail_path,
+        tags=TAGS,
+        about=_about(saving.job, saving.character),
+    )
 
 
 def _show(conn: Connection, saving: _Saving, character: Character) -> bool:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
-from core import attributes_cli, characters, cleaning, generation, recovery
+from core import attributes_cli, characters, cleaning, generation, mending, proof, recovery
+from core.audit import autosave as proved
+from core.audit.autosave import Check, Outcome, Reason, Run
 from core.auth import LOCAL_PERSON
 from core.db.embedded import EmbeddedPostgres
 from core.errors import BadRequest, StudioError
@@ -172,6 +177,82 @@ def settle(
         [job_id] = _job_ids([job])
         recovery.settle_unknown(job_id, LOCAL_PERSON, services, billed=billed, why=why)
     console.print("Settled. The picture can be tried again.")
+
+
+@app.command()
+def audit(
+    *,
+    since: Annotated[
+        str, typer.Option(help="Only jobs that ended in this time, such as 30m, 1h or 2d.")
+    ] = "",
+    with_objects: Annotated[
+        bool, typer.Option("--with-objects", help="Look at the files too, not only at rows.")
+    ] = False,
+    repair: Annotated[
+        Reason | None,
+        typer.Option(help="Then repair what is broken for this reason.", case_sensitive=False),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the last run of this kind stopped.")
+    ] = False,
+) -> None:
+    """Prove that every portrait was saved; exit status 1 when something is broken."""
+    with _services() as services:
+        begin = _moment_of(since)
+        run = _prove(services, begin, with_objects=with_objects, resume=resume)
+        console.print(_health(run))
+        if repair is not None:
+            _repair(repair, begin, services)
+        with services.db.as_service() as conn:
+            broken = proved.broken(conn, since=begin, limit=1)
+    if broken:
+        raise typer.Exit(1)
+    console.print("Every portrait that was looked at is saved.")
+
+
+def _prove(services: Services, since: datetime | None, *, with_objects: bool, resume: bool) -> Run:
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("Proving", total=None)
+        return proof.run_proof(
+            services,
+            since=since,
+            with_objects=with_objects,
+            resume=resume,
+            say=lambda looked, expected: bar.update(task, completed=looked, total=expected),
+        )
+
+
+def _repair(kind: Reason, since: datetime | None, services: Services) -> None:
+    report = mending.repair_all(kind, LOCAL_PERSON, services, since=since)
+    table = Table("Job", "Repaired", "Left")
+    for one in report:
+        left = [f"{reason}: {why}" for reason, why in one.left] + ([one.trouble] if one.trouble else [])
+        table.add_row(str(one.job_id), ", ".join(one.mended), "\n".join(left))
+    console.print(table if report else f"Nothing is broken for {kind}.")
+
+
+def _health(run: Run) -> Table:
+    table = Table("Check", "Passed", "Failed", "Not checked", "Not applicable", "Why")
+    for check in Check:
+        sums, words = dict.fromkeys(Outcome, 0), list[str]()
+        for word, number in sorted(run.tally.get(check, {}).items()):
+            reason = None if word == proved.PASSED else Reason(word)
+            sums[proved.outcome_of(reason)] += number
+            if reason is not None:
+                words.append(f"{number} × {word}")
+        table.add_row(check, *(f"{sums[outcome]:,}" for outcome in Outcome), ", ".join(words))
+    return table
+
+
+def _moment_of(since: str) -> datetime | None:
+    """The moment that `1h` or `2d` ago was; None where nothing was said. Raises BadRequest."""
+    if not since:
+        return None
+    said = re.fullmatch(r"([0-9]{1,5})([mhdw])", since.strip().lower())
+    if said is None:
+        raise BadRequest("Write a time as a number and m, h, d or w: 30m, 1h, 2d.")
+    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    return datetime.now(UTC) - timedelta(**{units[said[2]]: int(said[1])})
 
 
 @app.command()

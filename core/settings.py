@@ -132,6 +132,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds the platform's own save gets before ours steps in for its jobs.",
     )
+    proof_hour: int = Field(
+        default=4,
+        ge=0,
+        le=23,
+        description="Hour (UTC) at which every portrait's auto-save is proved, once a day.",
+    )
     give_up_after: float = Field(
         default=1800.0,
         ge=1,

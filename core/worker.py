@@ -32,7 +32,7 @@ from pgqueuer.models import Schedule
 from pgqueuer.queries import Queries
 from pgqueuer.types import Channel
 
-from core import autosave, callbacks, cleaning, log, matching, publishing, queue, recovery, running
+from core import autosave, callbacks, cleaning, log, matching, proof, publishing, queue, recovery, running
 from core.db import models, workers
 from core.errors import StudioError
 from core.services import CONFIRMS, RESCUES, Services
@@ -198,6 +198,12 @@ def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
 
     manager.schedule("clean", _ONCE_A_DAY)(clean)
 
+    async def prove(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, _prove, services)
+
+    manager.schedule("prove", f"17 {services.settings.proof_hour} * * *")(prove)
+
 
 def _entry(
     work: Callable[[JobId, Services], object], services: Services, pool: ThreadPoolExecutor
@@ -238,6 +244,16 @@ def _clean(services: Services) -> None:
         cleaning.clean(services)
     except StudioError as error:
         _log.warning("cleaning_put_off", code=error.reason)
+
+
+def _prove(services: Services) -> None:
+    """The daily proof, objects included; what a killed one left is gone on with."""
+    try:
+        proof.run_proof(services, with_objects=True, resume=True)
+    except (
+        StudioError
+    ) as error:  # another worker is at it, or the store is away: tomorrow's goes on from there
+        _log.warning("proof_put_off", code=error.reason)
 
 
 def _every(seconds: float) -> str:

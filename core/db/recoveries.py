@@ -156,6 +156,7 @@ _UNSAVED = f"""(
     AND {_ASSET}
     AND NOT EXISTS (SELECT FROM public.user_library l WHERE l.job_id = j.id)
     AND NOT EXISTS (SELECT FROM studio.removed_portraits r WHERE r.job_id = j.id)
+    AND NOT EXISTS (SELECT FROM studio.removed_items r WHERE r.job_id = j.id)
     AND NOT {_LIVE.format(kind="autosave")}
 )"""
 

@@ -7,7 +7,7 @@ part of one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -43,6 +43,11 @@ class External:
     url: str = field(repr=False)
 
 
+def is_key(path: str) -> bool:
+    """Whether `path` could name an object of ours."""
+    return _PATH.fullmatch(path) is not None
+
+
 def checked(bucket: str, path: str) -> Address:
     """The address, once it is sure to name an object of ours and nothing else.
 
@@ -66,11 +71,23 @@ class ObjectInfo:
     modified_at: datetime
 
 
+class Digest(NamedTuple):
+    """What an object's bytes are: how many, and their sha-256 as 64 hex digits."""
+
+    size: int
+    sha256: str
+
+
 class Storage(Protocol):
     """Where bytes are kept. Every method may be called from any thread.
 
     Errors: ObjectMissing where the object is not there, StorageFailed for everything that may pass by itself.
     """
+
+    @property
+    def is_near(self) -> bool:
+        """True where reading an object costs no more than a disk: the proof then reads all, else a sample."""
+        ...
 
     def put(self, bucket: str, path: str, data: bytes, media_type: str) -> None:
         """Write an object whole or not at all; an existing one is replaced."""
@@ -86,6 +103,14 @@ class Storage(Protocol):
 
     def info(self, bucket: str, path: str) -> ObjectInfo | None:
         """Size and time of an object, None where there is none."""
+        ...
+
+    def sizes(self, bucket: str, paths: Iterable[str]) -> dict[str, int]:
+        """Bytes of those of `paths` that are there, asked together; what is no key of ours is not there."""
+        ...
+
+    def digest(self, bucket: str, path: str) -> Digest:
+        """Size and sha-256 of an object, read in pieces."""
         ...
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:

@@ -6,19 +6,21 @@ and moved over. Hidden names are no keys, so a leftover of a crash is never list
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Generator, Iterator
+import stat
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from core.errors import NotAllowed, ObjectMissing, StorageFailed
-from core.storage import Address, ObjectInfo, Pieces, checked
+from core.storage import Address, Digest, ObjectInfo, Pieces, checked, is_key
 
-_PIECE = 256 * 1024  # bytes
+_PIECE = 256 * 1024  # bytes read at once
 
 
 class FolderStorage:
@@ -27,6 +29,11 @@ class FolderStorage:
     def __init__(self, root: Path) -> None:
         """`root` need not be there yet."""
         self._root = root.absolute()
+
+    @property
+    def is_near(self) -> bool:
+        """As `Storage.is_near`."""
+        return True
 
     def put(self, bucket: str, path: str, data: bytes, media_type: str) -> None:  # noqa: ARG002 -- the protocol's
         """As `Storage.put`; the file's ending tells its type, so `media_type` is not kept."""
@@ -65,6 +72,32 @@ class FolderStorage:
         except ObjectMissing:
             return None
 
+    def sizes(self, bucket: str, paths: Iterable[str]) -> dict[str, int]:
+        """As `Storage.sizes`."""
+        found: dict[str, int] = {}
+        folders: dict[str, list[str]] = {}
+        for path in filter(is_key, paths):
+            folders.setdefault(path.rpartition("/")[0], []).append(path)
+        for folder, below in folders.items():
+            # Any key of a folder has that folder looked at, once for all that lie in it.
+            place = self._place(checked(bucket, f"{folder}/x" if folder else "x")).parent
+            for path in below:
+                with suppress(ObjectMissing), _said_plainly("looked at"):
+                    status = os.lstat(f"{place}/{path.rpartition('/')[2]}")
+                    if stat.S_ISREG(status.st_mode):
+                        found[path] = status.st_size
+        return found
+
+    def digest(self, bucket: str, path: str) -> Digest:
+        """As `Storage.digest`."""
+        place = self._place(checked(bucket, path))
+        size, said = 0, hashlib.sha256()
+        with _said_plainly("read"), place.open("rb", buffering=0) as file:
+            while piece := file.read(_PIECE):
+                size += len(piece)
+                said.update(piece)
+        return Digest(size=size, sha256=said.hexdigest())
+
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
         """As `Storage.list`; `prefix` is a whole folder (`a/b`), never a part of a name."""
         folder = prefix.rstrip("/")
@@ -79,12 +112,13 @@ class FolderStorage:
 
     def _place(self, address: Address) -> Path:
         """The file of an address. Raises NotAllowed where a link inside the store leads out of its bucket."""
-        bucket = self._root / address.bucket
-        place = bucket / address.path
-        home = bucket.resolve()
-        if place.is_symlink() or not place.parent.resolve().is_relative_to(home):
+        bucket = f"{self._root}/{address.bucket}"
+        place = f"{bucket}/{address.path}"
+        # os.path and not Path: the proof asks this 200,000 times, and Path takes four times as long for it.
+        home = os.path.realpath(bucket)
+        if os.path.islink(place) or not f"{os.path.realpath(os.path.dirname(place))}/".startswith(f"{home}/"):  # noqa: PTH114, PTH120
             raise NotAllowed("That picture's folder leads out of the store. An admin must remove the link.")
-        return place
+        return Path(place)
 
     def _replace(self, address: Address, write: Callable[[BinaryIO], None]) -> None:
         place = self._place(address)
@@ -142,9 +176,9 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _info(bucket: str, path: str, stat: os.stat_result) -> ObjectInfo:
-    modified_at = datetime.fromtimestamp(stat.st_mtime, UTC)
-    return ObjectInfo(bucket=bucket, path=path, size=stat.st_size, modified_at=modified_at)
+def _info(bucket: str, path: str, status: os.stat_result) -> ObjectInfo:
+    modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
+    return ObjectInfo(bucket=bucket, path=path, size=status.st_size, modified_at=modified_at)
 
 
 def _make_folder(folder: Path) -> None:

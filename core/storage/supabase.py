@@ -10,7 +10,8 @@ three times before the caller hears of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -23,7 +24,7 @@ from supabase import Client, ClientOptions, create_client
 
 from core.errors import NotAllowed, ObjectMissing, SetupFailed, StorageFailed
 from core.images import MAX_BYTES
-from core.storage import BUCKETS, PUBLIC_ASSETS, Address, ObjectInfo, checked
+from core.storage import BUCKETS, PUBLIC_ASSETS, Address, Digest, ObjectInfo, checked, is_key
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepaliv
 PAGE = 1000  # entries of a folder asked for at once
 # A page with fewer entries is the last one: whatever a server makes of PAGE, it gives the client's own default.
 SURELY_GIVEN = 100
+WORTH_LISTING = 4  # objects wanted of one folder from which on its listing is read
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp", "image/avif")  # what core.images takes
 SETUP = "STORAGE_SETUP"  # reason: waiting does not help, an admin must act
 
@@ -94,6 +96,11 @@ class SupabaseStorage:
         if self._is_own:
             self._http.close()
 
+    @property
+    def is_near(self) -> bool:
+        """As `Storage.is_near`."""
+        return False
+
     def put(self, bucket: str, path: str, data: bytes, media_type: str) -> None:
         """As `Storage.put`. Raises StorageFailed STORAGE_TOO_LARGE, STORAGE_TYPE where the bucket's limits forbid it."""
         checked(bucket, path)
@@ -133,6 +140,29 @@ class SupabaseStorage:
             return _ask("looked at", look)
         except ObjectMissing:
             return None
+
+    def sizes(self, bucket: str, paths: Iterable[str]) -> dict[str, int]:
+        """As `Storage.sizes`: out of the listing of a folder where several lie in it, else one by one.
+
+        A removal meanwhile hides entries from a listing, so what it did not show is asked for by name.
+        """
+        found: dict[str, int] = {}
+        asked = set(filter(is_key, paths))
+        folders: dict[str, set[str]] = {}
+        for path in asked:
+            folders.setdefault(path.rpartition("/")[0], set()).add(path)
+        for folder, wanted in folders.items():
+            if len(wanted) >= WORTH_LISTING:
+                found |= self._sizes_in(bucket, folder, wanted)
+        for path in asked - found.keys():
+            if (info := self.info(bucket, path)) is not None:
+                found[path] = info.size
+        return found
+
+    def digest(self, bucket: str, path: str) -> Digest:
+        """As `Storage.digest`."""
+        checked(bucket, path)
+        return _ask("read", lambda: self._digest(bucket, path))
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
         """As `Storage.list`; `prefix` is a whole folder (`a/b`), never a part of a name.
@@ -203,6 +233,32 @@ class SupabaseStorage:
                 "This Supabase Storage is too old to copy from one bucket to another. An admin must update it.",
                 code=SETUP,
             )
+
+    def _digest(self, bucket: str, path: str) -> Digest:
+        size, said = 0, hashlib.sha256()
+        address = f"{self._supabase.storage_url}object/{bucket}/{path}"
+        with self._http.stream("GET", address, headers={**self._supabase.options.headers}) as response:
+            if not response.is_success:
+                response.read()
+                raise _api_error(response)
+            for piece in response.iter_bytes():
+                size += len(piece)
+                said.update(piece)
+        return Digest(size=size, sha256=said.hexdigest())
+
+    def _sizes_in(self, bucket: str, folder: str, wanted: set[str]) -> dict[str, int]:
+        """Sizes of `wanted` out of one folder's pages, until all are found; a page at a time is held."""
+        found: dict[str, int] = {}
+        offset = 0
+        while len(found) < len(wanted):
+            page = _ask("listed", partial(self._page, bucket, folder, offset))
+            found |= {
+                info.path: info.size for info in page.values() if info is not None and info.path in wanted
+            }
+            if len(page) < SURELY_GIVEN:
+                break
+            offset += len(page)
+        return found
 
     def _must_stand(self, address: Address) -> None:
         if self.info(*address) is None:
