@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-pytest_plugins = ["tests.fix_database", "tests.fix_services", "tests.contracts.table"]
+pytest_plugins = ["tests.fix_database", "tests.fix_services", "tests.contracts.table", "tests.figures"]
 
 _NEVER_RESOLVES = (".invalid", ".test", ".example")  # reserved (RFC 6761, RFC 2606)
 
