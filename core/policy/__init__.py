@@ -15,7 +15,7 @@ from functools import cache
 
 from core.errors import PolicyRefused
 from core.policy import ages, tables, words
-from core.policy.disguises import Reading, readings
+from core.policy.disguises import Lexicon, Reading, readings
 from core.values import ContentRating
 
 
@@ -42,7 +42,7 @@ def describes_minor(text: str, *, today: date | None = None) -> bool:
     """True where words or numbers in `text`, however disguised, describe somebody under 18."""
     rules = _rules()
     day = today or datetime.now(UTC).date()
-    return any(rules.hit(reading, day) for reading in readings(text, rules.spellings))
+    return any(rules.hit(reading, day) for reading in readings(text, rules.lexicon))
 
 
 def effective_rating(
@@ -69,14 +69,14 @@ class _Rules:
     others: tuple[ages.Ages, ...]
     births: ages.Births
     words: words.Vocabulary
-    spellings: Mapping[str, str]
+    lexicon: Lexicon
 
     def hit(self, reading: Reading, today: date) -> bool:
         written = self.english.written(reading)
         return (
             self.words.hit(written)
             or self.english.hit(written)
-            or any(one.concern(reading.text) and one.hit(one.written(reading)) for one in self.others)
+            or any(one.concern(f"{reading.text} ") and one.hit(one.written(reading)) for one in self.others)
             or self.births.hit(reading, today)
             or self.words.hit_in_pieces(reading.text)
         )
@@ -91,5 +91,5 @@ def _rules() -> _Rules:
         others=tuple(others),
         births=ages.births_of(read.births),
         words=words.vocabulary_of(read),
-        spellings=words.spellings_of(read),
+        lexicon=words.lexicon_of(read),
     )

@@ -97,13 +97,19 @@ class Births:
     def hit(self, reading: Reading, today: date) -> bool:
         """True where somebody was born too late to be 18 for certain today, and not in the future."""
         text = reading.text
-        if not _YEAR.search(text) or not any(cue in text for cue in self.cues):
+        years = [found for found in _YEAR.finditer(text) if _is_minors(found[0], today)]
+        if not years or not any(cue in text for cue in self.cues):
             return False
+        return any(self._born(reading, year.start(), year.end()) for year in years)
+
+    def _born(self, reading: Reading, start: int, end: int) -> bool:
+        """True where the year between `start` and `end` is said to be one of birth."""
+        text = reading.text
         return any(
-            today.year - ADULT <= _year(found) <= today.year
+            found.start() <= start < found.end()
             and reading.counts(found.start(), found.end())
             and not self.innocent.search(text, max(0, found.start() - _REACH), found.start())
-            for found in self.pattern.finditer(text)
+            for found in self.pattern.finditer(text, max(0, start - _REACH), end + _REACH)
         )
 
 
@@ -118,11 +124,8 @@ def ages_of(table: AgeTable) -> Ages:
 
 def births_of(table: BirthTable) -> Births:
     """The table of births as a rule."""
-    year = r"(?P<{}>(?:19|20)\d\d|'\d\d)(?!\d)"
-    expressions = (
-        expression.replace("{year}", year.format(f"year{place}"))
-        for place, expression in enumerate(table.expressions)
-    )
+    year = r"(?:20\d\d|'\d\d)(?!\d)"
+    expressions = (expression.replace("{year}", year) for expression in table.expressions)
     return Births(
         cues=table.cues,
         pattern=re.compile("|".join(expressions)),
@@ -130,9 +133,9 @@ def births_of(table: BirthTable) -> Births:
     )
 
 
-def _year(found: re.Match[str]) -> int:
-    year = next(value for value in found.groupdict().values() if value)
-    return int(year) if year[0] != "'" else _CENTURY + int(year[1:])
+def _is_minors(year: str, today: date) -> bool:
+    born = int(year) if year[0] != "'" else _CENTURY + int(year[1:])
+    return today.year - ADULT <= born <= today.year
 
 
 def _form(form: Form, table: AgeTable) -> AgeForm:

@@ -29,6 +29,8 @@ _LEET_ONE_AS_L = str.maketrans("0134578@$!|9", "oleastbasllg")
 _APOSTROPHES = frozenset("’‘ʼ`´")
 _STRETCHED = re.compile(rf"({LETTER})\1{{2,}}")
 _REPEATED = re.compile(r"(.)\1+")
+_DIGIT = re.compile(r"\d")
+_PIECES = re.compile(r"(\s+)")
 _RUN = re.compile(rf"{LETTER}+")
 _NUMBERED = re.compile(
     r"(\d+(?:[\-.](?=[^\W\d_])|(?=[yj]|(?:(?<=1)st|(?<=2)nd|(?<=3)rd|th)(?:\W|\Z))))(.*)", re.DOTALL
@@ -55,35 +57,73 @@ class Reading:
         return self.changed is None or any(begin < end and start < stop for begin, stop in self.changed)
 
 
-def readings(text: str, spellings: Mapping[str, str]) -> Iterator[Reading]:
-    """A text as it stands, in small letters, then what else its disguised words could say.
+@dataclass(frozen=True, kw_only=True)
+class Lexicon:
+    """The words that the rules ask for: a disguise is worth taking off where one of them comes out.
 
-    `spellings`: how words that matter are written, by their letters without repeats ("schol": "school").
+    `spellings`: how they are written, by their letters without repeats ("schol": "school"). `begins`: what a
+    longer one may begin with, `begin_lengths` letters.
     """
+
+    words: frozenset[str]
+    spellings: Mapping[str, str]
+    begins: frozenset[str]
+    begin_lengths: tuple[int, ...]
+
+    def holds(self, text: str) -> bool:
+        """True where a word of `text` matters, alone or with what is glued to it."""
+        return any(
+            word in self.words
+            or word.endswith(("girl", "boy", "girls", "boys"))
+            or any(word[:length] in self.begins for length in self.begin_lengths)
+            for word in _RUN.findall(text)
+        )
+
+
+def readings(text: str, lexicon: Lexicon) -> Iterator[Reading]:
+    """A text as it stands, in small letters, then what else its disguised words could say."""
     visible = _visible(text)
-    pieces = re.split(r"(\s+)", visible)
-    small = [_small(piece) for piece in pieces]
-    yield Reading(text="".join(small))
+    plain = _small(visible)
+    yield Reading(text=plain)
+    pieces, small = _PIECES.split(visible), _PIECES.split(plain)
     odd = {
-        place: _ways(pieces[place], spellings) for place in range(0, len(pieces), 2) if _is_odd(pieces[place])
+        place: _ways(pieces[place], lexicon.spellings)
+        for place in range(0, len(pieces), 2)
+        if _is_odd(pieces[place])
     }
     seen: set[str] = set()
-    for way, places in _changes(small, odd):
+    for way, places in _changes(small, odd, lexicon):
         reading = _excerpt(small, {place: ways[way] for place, ways in odd.items()}, places)
         if reading.text not in seen:
             seen.add(reading.text)
             yield reading
 
 
-def _changes(small: list[str], odd: Mapping[int, tuple[str, ...]]) -> Iterator[tuple[int, list[int]]]:
+def _changes(
+    small: list[str], odd: Mapping[int, tuple[str, ...]], lexicon: Lexicon
+) -> Iterator[tuple[int, list[int]]]:
     """Each way of reading that says something new, and where: once for every word, and once for all together."""
     changed: defaultdict[int, list[int]] = defaultdict(list)
     for place, ways in odd.items():
-        for reading in {*ways} - {small[place]}:
+        telling = {reading for reading in {*ways} - {small[place]} if _tells(reading, place, small, lexicon)}
+        for reading in telling:
             changed[ways.index(reading)].append(place)
-    for way in _THOROUGH:
-        changed[way] = [place for place, ways in odd.items() if ways[way] != small[place]]
-    return ((way, places) for way, places in sorted(changed.items()) if places)
+        for way in _THOROUGH:
+            if ways[way] in telling:
+                changed[way].append(place)
+    return ((way, list(dict.fromkeys(places))) for way, places in sorted(changed.items()))
+
+
+def _tells(reading: str, place: int, small: list[str], lexicon: Lexicon) -> bool:
+    """True where a word, read so, matters: by itself, as a half of a torn word, a letter of a spelled
+    one, or beside a number.
+    """
+    before, after = small[max(0, place - 2)], small[min(len(small) - 1, place + 2)]
+    if lexicon.holds(reading) or _DIGIT.search(f"{before} {reading[:1]} {after}"):
+        return True
+    if len(reading) == 1:
+        return len(before) == 1 or len(after) == 1
+    return before + reading in lexicon.words or reading + after in lexicon.words
 
 
 def _is_odd(word: str) -> bool:

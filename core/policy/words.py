@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from core.policy.disguises import LETTER, Reading, unrepeated
+from core.policy.disguises import LETTER, Lexicon, Reading, unrepeated
 from core.policy.surroundings import (
     NO_LETTER_AFTER,
     NO_LETTER_BEFORE,
@@ -26,6 +26,7 @@ _FAR = re.compile("[\u0600-\ud7ff\uf900-\U0002ffff]")  # all but our own signs
 _GLUE = ("girl", "girls", "boy", "boys")
 _GLUED = re.compile("(.{3,}?)(?:girl|boy)s?")
 _STEM = 3  # letters by which words with a star are found
+_BEGIN = 6  # letters by which a glued word ("sixteenyearold") is known
 _TORN_LENGTH = 5  # torn in two, a shorter word appears by chance ("te en")
 _SPELLED_LENGTH = 4  # spelled with gaps, this much is no accident
 _SPELLED_LETTERS = 3
@@ -193,16 +194,31 @@ def vocabulary_of(tables: Tables) -> Vocabulary:
     )
 
 
-def spellings_of(tables: Tables) -> dict[str, str]:
-    """How the tables' words are written, by their letters without repeats."""
+def lexicon_of(tables: Tables) -> Lexicon:
+    """The words that the tables ask for."""
     listed = [
-        *tables.spellings,
-        *tables.strong,
-        *(word for table in tables.words for word in table.words),
+        *(*tables.spellings, *tables.strong, *tables.in_pieces),
+        *(word for table in tables.words for word in (*table.words, *table.exactly)),
         *(number for table in tables.ages for number in (*table.numbers, *table.ordinals)),
     ]
-    known = {part for word in listed for part in (*_parts(word), _closed(word))}
-    return {unrepeated(word): word for word in sorted(known, key=len)}  # of two alike the longer one
+    looked_for = [
+        *(one.expression for table in tables.words for one in table.patterns),
+        *(cue for table in tables.ages for cue in table.cues),
+        *(text for table in tables.ages for form in table.forms for text in (form.before, form.after)),
+        *tables.births.expressions,
+    ]
+    written = {part for word in listed for part in (*_parts(word), _closed(word))}
+    known = {*written, *(part for text in looked_for for part in _parts(text))}
+    stems = {word.removesuffix("*") for table in tables.words for word in table.words if word[-1] == "*"}
+    begins = {word[:_BEGIN] for word in known if len(word) >= _BEGIN} | {stem[:_BEGIN] for stem in stems}
+    return Lexicon(
+        words=frozenset(word for word in known if len(word) > 1),
+        spellings={
+            unrepeated(word): word for word in sorted(written, key=len)
+        },  # of two alike the longer one
+        begins=frozenset(begins),
+        begin_lengths=tuple(sorted({len(begin) for begin in begins})),
+    )
 
 
 def _parts(word: str) -> list[str]:
