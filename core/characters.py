@@ -138,12 +138,14 @@ def _checked(changes: Mapping[str, object]) -> dict[str, object]:
     return checked
 
 
-def _texts(values: Mapping[str, object]) -> dict[str, str]:
-    texts = {name: value for name, value in values.items() if isinstance(value, str)}
+def _texts(values: Mapping[str, object]) -> dict[str, str | list[str]]:
+    texts: dict[str, str | list[str]] = {
+        name: value for name, value in values.items() if isinstance(value, str)
+    }
     for name in ("appearance_tags", "clothing_tags"):
         tags = values.get(name)
         if isinstance(tags, list):
-            texts[name] = ", ".join(map(str, tags))  # pyright: ignore[reportUnknownArgumentType]
+            texts[name] = [str(tag) for tag in tags]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     return texts
 
 

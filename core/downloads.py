@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import re
 import socket
 import ssl
 import time
@@ -35,6 +36,7 @@ SILENCE_SECONDS = 20.0  # the longest pause inside one answer
 GONE = frozenset({403, 404, 410})  # a presigned address answers 403 once it has expired
 PASSING = frozenset({408, 425, 429})
 HEADERS = [("User-Agent", "portrait-studio"), ("Accept", "image/*"), ("Accept-Encoding", "identity")]
+_CREDENTIALS = re.compile(r"[^/?#]*//[^/?#]*@")  # also an empty name, which a parsed address no longer shows
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Resolve = Callable[[str, int], list[str]]
@@ -122,11 +124,13 @@ class _Target:
     @classmethod
     def read(cls, text: str, allowed: tuple[str, ...], *, base: httpx.URL | None = None) -> _Target:
         """Raises ProviderRejected FOREIGN_ADDRESS where no entry of `allowed` names the address."""
+        if "\\" in text:  # a slash to some readers and a letter to others
+            raise _foreign("it is no web address")
         try:
             url = base.join(text) if base else httpx.URL(text)
         except (httpx.InvalidURL, ValueError) as exc:
             raise _foreign("it is no web address") from exc
-        if url.userinfo:
+        if url.userinfo or _CREDENTIALS.match(text):
             raise _foreign("it carries a name or password")
         if any(_is_origin(entry) and _origin(url) == _origin(httpx.URL(entry)) for entry in allowed):
             return cls(url=url, this_machine=True)
@@ -198,11 +202,15 @@ class _CheckedNetwork(httpcore.NetworkBackend):
 def may_connect(address: str, *, this_machine: bool = False) -> bool:
     """Whether an IP address is public; with `this_machine` also where it is loopback.
 
-    Looks through IPv4 inside IPv6 (mapped, NAT64); tunnels (6to4, Teredo) are refused.
+    Looks through IPv4 inside IPv6 (mapped, NAT64); tunnels (6to4, Teredo), the old site-local addresses and what is
+    no address at all are refused.
     """
-    ip = ipaddress.ip_address(address.partition("%")[0])
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip.sixtofour is not None or ip.teredo is not None:
+        if ip.sixtofour is not None or ip.teredo is not None or ip.is_site_local:
             return False
         ip = ip.ipv4_mapped or (ipaddress.IPv4Address(ip.packed[-4:]) if ip in NAT64 else ip)
     if ip.is_loopback:

@@ -13,7 +13,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from core import autosave, images, log, matching, proof, queue, running
+from core import autosave, images, log, matching, proof, running
 from core.audit import autosave as asked
 from core.audit.autosave import SENTENCES, Facts, Reason
 from core.db import (

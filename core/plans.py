@@ -8,6 +8,8 @@ import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 from core import budgets, policy, prompts, routing
 from core.db import activity, characters, library, models
@@ -88,6 +90,7 @@ def make(asked: PortraitRequest, person: Person, services: Services) -> Plan:
     """
     if not person.holds(Role.editor):
         raise NotAllowed("Making pictures needs the editor role. Ask an admin for it.")
+    policy.check_texts({"referenceImageUrl": _file_name(asked.reference or "")})
     subject = _subject(asked, person, services)
     if asked.prompt is None:
         _refuse_unfinished(subject.traits)
@@ -321,6 +324,11 @@ def _texts(traits: CharacterTraits, asked: PortraitRequest) -> dict[str, str]:
     texts |= {f"presets.{name}": value for name, value in vars_of(asked.presets).items() if value}
     texts["together"] = ", ".join(filter(None, texts.values()))
     return texts
+
+
+def _file_name(address: str) -> str:
+    """The name of a picture in an address, which a person may have chosen; no token, no folder."""
+    return PurePosixPath(unquote(address.partition("?")[0])).stem
 
 
 def _route(

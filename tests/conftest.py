@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.contracts.table",
     "tests.contracts.webhook_table",
     "tests.contracts.day_table",
+    "tests.figures",
 ]
 
 _NEVER_RESOLVES = (".invalid", ".test", ".example")  # reserved (RFC 6761, RFC 2606)

@@ -30,6 +30,10 @@ from core.providers.reading import inline, number, table
 from core.providers.references import Taking, Upload, handed_over
 from core.values import ImageModel, Order, Size
 
+# A default may not switch a check off that a rating asks for; the provider's own default is to check.
+_SWITCHES = ("enable_safety_checker", "disable_safety_checker", "safety_checker", "enable_nsfw_detection")
+_TOLERANCE = "safety_tolerance"
+_TOLERANCE_OF_SFW = 2  # what fal and Replicate take where nothing is said (reference/providers.md 1.10, 2.7)
 COUNTS = ("num_images", "max_images", "num_outputs", "image_num")
 
 
@@ -87,6 +91,8 @@ def filled(
     defaults = defaults_of(order, model)
     body = {name: value for name, value in defaults.items() if not name.startswith("_")}
     body.update((name, 1) for name in COUNTS if name in body)
+    if order.safety_checker:
+        _keep_safe(body)
     names = _names(defaults, spelling)
     given: dict[str, object] = {
         "prompt": order.prompt,
@@ -105,6 +111,16 @@ def filled(
         _shape(_enlarged(order.size, defaults), names["size"], model.capabilities.aspect_ratios, spelling)
     )
     return body
+
+
+def _keep_safe(body: dict[str, object]) -> None:
+    """Takes out of a model's defaults what would weaken the provider's check of an sfw picture (SPEC "Policy")."""
+    for name in _SWITCHES:
+        body.pop(name, None)
+    tolerance = number(body.get(_TOLERANCE))
+    if tolerance is not None and tolerance > _TOLERANCE_OF_SFW:
+        written = str(_TOLERANCE_OF_SFW) if isinstance(body[_TOLERANCE], str) else _TOLERANCE_OF_SFW
+        body[_TOLERANCE] = written
 
 
 def _names(defaults: Mapping[str, object], spelling: Spelling) -> dict[str, str]:
