@@ -8,6 +8,8 @@ from datetime import datetime
 
 from audit import words
 from core.audit.jobs import Event, Sent, Story
+from core.callbacks import Deed
+from core.db.callbacks import Callback
 from core.values import JobStage, JobStatus
 
 _ENDS = {
@@ -26,6 +28,17 @@ _STAGE_DETAILS = {
 }
 
 
+_DEEDS = {
+    Deed.receipt_kept: ("good", "It brought the receipt that had not come."),
+    Deed.asking: ("accent", "It is not signed, so the provider is asked whether it is true."),
+    Deed.not_confirmed: ("warn", "The provider was asked and knows no such request: nothing was kept."),
+    Deed.woke: ("accent", "The provider is asked at once."),
+    Deed.rescue: ("accent", "The job had ended; its paid picture is asked for at once."),
+    Deed.nothing_left: ("calm", "All was settled before."),
+    Deed.contradiction: ("warn", "The request had been taken for refused: there is a finding."),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Moment:
     """One line of the story; `tone` as in `look.badge`."""
@@ -40,6 +53,7 @@ class Moment:
 def moments(story: Story) -> list[Moment]:
     """The whole story, oldest first."""
     found = [*_of_events(story), *(moment for sent in story.sent for moment in _of_sent(sent))]
+    found += [_of_callback(one) for one in story.callbacks]
     return sorted(found, key=lambda moment: moment.at)
 
 
@@ -122,3 +136,16 @@ def _of_sent(sent: Sent) -> Iterator[Moment]:
             detail=f"{words.OUTCOMES.get(sent.outcome, sent.outcome)} (written by {words.settler(sent.settled_by or '')}).",
             tone="good" if sent.outcome == "finished" else "warn",
         )
+
+
+def _of_callback(callback: Callback) -> Moment:
+    deed = Deed(callback.last_deed) if callback.last_deed in set(Deed) else Deed.nothing_left
+    tone, detail = _DEEDS.get(deed, ("calm", ""))
+    often = f" It came {callback.times} times." if callback.times > 1 else ""
+    return Moment(
+        at=callback.first_at,
+        title=f"{words.provider(callback.provider)} reported",
+        detail=detail + often,
+        code=callback.word,
+        tone=tone,
+    )

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import change, portrait, proof, scrape, start, workers
+from bench import change, portrait, proof, scrape, start, webhook, workers
 from bench.figures import show, write
 from core import log
 
@@ -17,6 +17,7 @@ MEASURES = {
     "change": change.measure,
     "scrape": scrape.measure,
     "proof": proof.measure,
+    "webhook": webhook.measure,
 }
 RESULT = Path("test-results/bench.json")
 

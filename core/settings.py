@@ -101,7 +101,8 @@ class Settings(BaseSettings):
     sketch_limit: int = Field(default=2, ge=1, description="Sketch drawings at once, all workers together.")
 
     public_url: str | None = Field(
-        default=None, description="Address under which people reach the studio; empty: the request's own."
+        default=None,
+        description="Address under which people, and providers' webhooks (https), reach the studio; empty: the request's own.",
     )
     allow_nsfw: bool = Field(default=False, description="Whether this deployment makes pictures rated nsfw.")
     team_sharing: bool | None = Field(

@@ -18,7 +18,8 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from core import recovery
-from core.db import Connection, assets, jobs
+from core.db import Connection, assets, callbacks, jobs
+from core.db.callbacks import Callback
 from core.recovery import Step
 from core.values import Asset, Job, JobId, JobStage, JobStatus, ModelId, Submission, SubmissionId, Ticket
 
@@ -248,6 +249,7 @@ class Story:
     library: LibraryItem | None
     portrait: PortraitRow | None
     again: Sequence[Again]
+    callbacks: Sequence[Callback] = ()
 
     @property
     def step(self) -> Step | None:
@@ -503,6 +505,7 @@ def story(conn: Connection, job_id: JobId) -> Story | None:
         library=_library(conn, job_id),
         portrait=_portrait(conn, job_id),
         again=_again(conn, job_id),
+        callbacks=callbacks.of_job(conn, job_id),
     )
 
 

@@ -10,8 +10,11 @@ from decimal import Decimal
 import httpx
 import pytest
 
+from audit import timeline
 from core import recovery, worker
+from core.audit import jobs as audit_jobs
 from core.callbacks import Deed
+from core.db import callbacks as records
 from core.db import jobs, models, submissions
 from core.errors import OutcomeUnknown
 from core.running import callback_url
@@ -388,7 +391,7 @@ def test_a_webhook_of_a_job_whose_row_was_deleted_is_written_down(called, did, e
         conn.execute("DELETE FROM jobs WHERE id = %s", [job_id])
 
     reports(called)
-    eventually(lambda: called.deeds(job_id) != [])
+    eventually(lambda: called.sent() != [] and called.sent()[0]["answers"] != [])
 
     assert called.deeds(job_id) == [Deed.job_gone]
     assert called.sent()[0]["answers"] == [200]
@@ -623,3 +626,40 @@ def test_what_it_cost_is_the_same_whether_the_end_was_told_or_asked(called, reac
     ]
     assert amounts[0] == amounts[1]
     assert amounts[0][0][1] is None or amounts[0][0][1] >= Decimal(0)
+
+
+@fal_only
+def test_the_story_of_a_job_shows_what_each_webhook_did(called, eventually):
+    job_id = lost(called)
+    quentin = builders.a_person(called.services.db, "quentin", Role.qa)
+    reports(called)
+    eventually(lambda: called.deeds(job_id) != [])
+    called.work()
+    called.again(called.sent()[0])
+
+    with called.services.db.as_reader(quentin) as conn:
+        story = audit_jobs.story(conn, job_id)
+
+    told = [moment for moment in timeline.moments(story) if moment.title.endswith(" reported")]
+    assert [(one.detail, one.code) for one in told] == [("All was settled before. It came 2 times.", "OK")]
+    assert [one.deed for one in story.callbacks] == [Deed.receipt_kept]
+
+
+@fal_only
+def test_what_webhooks_did_is_shown_to_whom_the_job_is_shown(called):
+    called.emulator.set(latency=0.3)
+    job_id = called.ask()
+    called.work()
+    httpx.post(called.url, content=b"{}", trust_env=False)
+    people = {
+        name: builders.a_person(called.services.db, name, *roles)
+        for name, roles in {"qa": [Role.qa], "ben": [Role.editor], "customer": []}.items()
+    } | {"owner": called.person}
+
+    seen = {}
+    for name, person in people.items():
+        with called.services.db.as_user(person) as conn:
+            seen[name] = sorted(one.deed for one in records.listed(conn))
+
+    assert called.deeds(job_id) == [Deed.woke]
+    assert seen == {"qa": ["forged", "woke"], "owner": ["woke"], "ben": [], "customer": []}

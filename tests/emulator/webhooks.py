@@ -61,6 +61,7 @@ class Caller:
         self._settings = settings
         self._voices: dict[str, Voice] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._made: httpx.AsyncClient | None = None
         self.deliveries: list[Delivery] = []
 
     def learn(self, provider: str, voice: Voice) -> None:
@@ -77,6 +78,8 @@ class Caller:
         going = tuple(self._tasks)
         self.forget()
         await asyncio.gather(*going, return_exceptions=True)
+        if self._made is not None:
+            await self._made.aclose()
 
     def announce(self, job: object, event: str, *, fault: Fault | None = None) -> None:
         """Sends the webhook of an event, where the request asked for one and its provider reports it."""
@@ -88,6 +91,12 @@ class Caller:
         task = asyncio.get_running_loop().create_task(self._send_all(voice, job, event, fault))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _client(self) -> httpx.AsyncClient:
+        """One for all, made when the first message leaves: making one costs as much as many messages."""
+        if self._made is None:
+            self._made = httpx.AsyncClient(trust_env=False, follow_redirects=False)
+        return self._made
 
     async def _send_all(self, voice: Voice, job: object, event: str, fault: Fault | None) -> None:
         kind = fault.kind if fault else None
@@ -112,17 +121,13 @@ class Caller:
         """One message until it is taken or its provider gives up."""
         body = json.dumps(payload, separators=(",", ":")).encode()
         settings = self._settings()
-        async with httpx.AsyncClient(
-            trust_env=False, timeout=voice.patience, follow_redirects=False
-        ) as client:
-            for pause in (0.0, *voice.repeats):
-                await asyncio.sleep(pause * settings.webhook_pause)
-                if await self._try(client, voice, job, event, body, fault):
-                    return
+        for pause in (0.0, *voice.repeats):
+            await asyncio.sleep(pause * settings.webhook_pause)
+            if await self._try(voice, job, event, body, fault):
+                return
 
     async def _try(
         self,
-        client: httpx.AsyncClient,
         voice: Voice,
         job: object,
         event: str,
@@ -142,7 +147,7 @@ class Caller:
         if len(self.deliveries) < MOST_KEPT:
             self.deliveries.append(sent)
         try:
-            answer = await client.post(url, content=body, headers=headers)
+            answer = await self._client().post(url, content=body, headers=headers, timeout=voice.patience)
         except httpx.HTTPError:
             sent.answers.append(0)
             return False

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from replicate.webhook import Webhooks, WebhookSigningSecret
 
@@ -23,6 +23,7 @@ from core.providers.webhooks import Kept, Proof
 from core.storage.links import Links
 from tests.emulator import webhooks as played
 
+unhurried = settings(deadline=None)  # a busy machine is no fault of a rule
 AT = 1_700_000_000
 NOW = datetime.fromtimestamp(AT, UTC)
 NUMBER = "123e4567-e89b-12d3-a456-426614174000"
@@ -84,6 +85,7 @@ def test_fal_is_believed_by_any_of_its_keys(fal):
     assert (notice.request_ids, notice.word, notice.proof) == ((NUMBER,), "OK", Proof.signed)
 
 
+@unhurried
 @given(place=st.integers(min_value=0), change=st.integers(1, 255))
 def test_one_changed_byte_of_fals_message_is_refused(fal, place, change):
     with pytest.raises(NotAllowed) as refused:
@@ -92,6 +94,7 @@ def test_one_changed_byte_of_fals_message_is_refused(fal, place, change):
     assert refused.value.reason == "FORGED"
 
 
+@unhurried
 @given(
     name=st.sampled_from(sorted(FAL_HEADERS)),
     place=st.integers(min_value=0),
@@ -149,12 +152,14 @@ def test_one_of_several_signatures_of_replicate_is_enough(replicate):
     assert notice.request_ids == ("abc",)
 
 
+@unhurried
 @given(place=st.integers(min_value=0), change=st.integers(1, 255))
 def test_one_changed_byte_of_replicates_message_is_refused(replicate, place, change):
     with pytest.raises(NotAllowed):
         replicate.read_webhook(REPLICATE_HEADERS, with_byte(REPLICATE_BODY, place, change), NOW)
 
 
+@unhurried
 @given(signatures=st.text(max_size=80))
 def test_no_made_up_signature_of_replicate_is_believed(replicate, signatures):
     with pytest.raises(NotAllowed):
@@ -198,6 +203,7 @@ def test_a_signed_time_is_whole_seconds_in_plain_digits(replicate, time):
 # ---- unsigned ones
 
 
+@unhurried
 @given(body=st.binary(max_size=200))
 def test_whatever_comes_to_an_unsigned_provider_is_a_hint_or_a_bad_request(body):
     for read in (Novita.read_webhook, RunPod.read_webhook):
@@ -208,6 +214,7 @@ def test_whatever_comes_to_an_unsigned_provider_is_a_hint_or_a_bad_request(body)
         assert notice.proof is Proof.hint
 
 
+@unhurried
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(
@@ -342,6 +349,7 @@ def test_a_provider_is_told_https_addresses_only(provider, url, taken):
     assert provider.can_call(url) is taken
 
 
+@unhurried
 @given(value=st.text(), other=st.text(), purpose=st.sampled_from(["callback", "file"]))
 def test_a_seal_fits_one_value_and_one_purpose(value, other, purpose):
     links = Links(b"a secret of some length")
@@ -350,6 +358,7 @@ def test_a_seal_fits_one_value_and_one_purpose(value, other, purpose):
     assert links.is_sealed(purpose, other, seal) == (purpose == "callback" and other == value)
 
 
+@unhurried
 @given(seal=st.text())
 def test_no_made_up_seal_fits(seal):
     assert not Links(b"a secret of some length").is_sealed("callback", "value", seal)
