@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
-from core.db import recoveries
+from core.db import migrate, recoveries
 from core.errors import NotAllowed
 from core.values import JobId, Role
 from tests.builders import a_person, as_platform, one, rows
@@ -126,23 +128,18 @@ def test_a_result_that_a_person_discarded_brings_no_ended_job_back(database, ana
     assert completed == []
 
 
-def test_adding_the_column_to_a_project_that_has_it_already_changes_nothing_there(empty_dsn):
-    from core.db import migrate
+def test_a_project_that_has_the_column_already_is_adopted_with_what_it_holds(empty_dsn):
+    with psycopg.connect(empty_dsn, autocommit=True) as conn:
+        conn.execute((migrate.FOLDER / "20261120090000_supabase_stand_ins.sql").read_text())
+        conn.execute((Path(__file__).parents[1] / "fixtures" / "old_schema.sql").read_text())
+        conn.execute("ALTER TABLE workspace_assets ADD COLUMN cleaned_at timestamptz")
+        conn.execute(
+            "INSERT INTO workspace_assets (user_id, asset_type, temp_storage_path, mime_type, cleaned_at)"
+            " VALUES (gen_random_uuid(), 'image', 'a.png', 'image/png', '2026-01-01')"
+        )
 
     migrate.migrate(empty_dsn, say=lambda _: None)
-    with psycopg.connect(empty_dsn, autocommit=True) as conn:
-        conn.execute("DELETE FROM studio.schema_migrations WHERE version = '20261120120000'")
-        conn.execute("DROP TABLE studio.recovery_steps CASCADE")
-        for name in (
-            "purge(uuid[], text)",
-            "purge_preview(uuid[])",
-            "purge_refusal(uuid)",
-            "refuse_purger()",
-        ):
-            conn.execute(f"DROP FUNCTION studio.{name}".encode())
-        conn.execute("DROP INDEX assets_to_clean, assets_by_path, jobs_ended_badly")
-        conn.execute("DROP FUNCTION studio.inside_workspace(text)")
 
-    applied = migrate.migrate(empty_dsn, say=lambda _: None)
-
-    assert applied == ["20261120120000_recovery.sql"] or applied == ["20261120120000_recovery"]
+    with psycopg.connect(empty_dsn) as conn:
+        held = conn.execute("SELECT cleaned_at::date::text FROM workspace_assets").fetchall()
+    assert held == [("2026-01-01",)]
