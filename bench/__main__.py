@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import change, portrait, proof, scrape, start, webhook, workers
+from bench import change, portrait, proof, recovery, scrape, start, webhook, workers
 from bench.figures import show, write
 from core import log
 
@@ -18,6 +18,7 @@ MEASURES = {
     "scrape": scrape.measure,
     "proof": proof.measure,
     "webhook": webhook.measure,
+    "recovery": recovery.measure,
 }
 RESULT = Path("test-results/bench.json")
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One line of the table. `unit` is ms, s, × (a ratio) or portraits/s; `floor` is in the same unit."""
+    """One line of the table. `unit` is ms, s, MB, × (a ratio) or portraits/s; `floor` is in the same unit."""
 
     what: str
     measured: float

@@ -106,7 +106,7 @@ def judge(case: Case, around: Around) -> Step:
     if case.job.status.is_final:
         action, why = _ended(case, around)
     elif case.job.stage is JobStage.outcome_unknown:
-        action, why = Action.person, _look_there(case.sent)
+        action, why = Action.unknown, _look_there(case.sent)
     elif not case.is_stuck:
         action, why = Action.nothing, "It is being made, or it waits for its turn; nothing is wrong with it."
     elif case.has_asset:

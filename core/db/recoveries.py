@@ -128,7 +128,11 @@ _LIVE = """
             WHERE e.dedupe_key = '{kind}:' || j.id::text AND e.status IN ('queued', 'picked'))
 """
 
-_ASSET = "EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = j.id)"
+# A result that a person discarded brings no ended job back.
+_ASSET = """
+    EXISTS (SELECT FROM public.workspace_assets a
+            WHERE a.job_id = j.id AND (a.deleted_at IS NULL OR j.status IN ('queued', 'processing')))
+"""
 
 _FAR = "timestamptz '9999-01-01 00:00:00+00'"  # sorts behind every deadline
 

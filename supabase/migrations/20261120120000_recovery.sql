@@ -32,7 +32,6 @@ $$;
 -- Cleaning goes through results by age; whose object another row names too is found by its path.
 create index assets_to_clean on public.workspace_assets (created_at, id) where cleaned_at is null;
 create index assets_by_path on public.workspace_assets (studio.inside_workspace(temp_storage_path));
-create index jobs_ended_badly on public.jobs (created_at, id) where status in ('failed', 'cancelled');
 
 -- Whether a job may be purged (SPEC "Purge"): null where it may, else why not, in a sentence.
 create function studio.purge_refusal(p_job uuid) returns text

@@ -1,15 +1,20 @@
 """Stuck jobs: why, in a sentence, and what sets each right (SPEC, (a) to (e))."""
 
 import contextlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
-from core import generation, queue, recovery, running
-from core.db import jobs, submissions
+from core import cli, generation, queue, recovery, running
+from core.db import jobs, recoveries, submissions
 from core.errors import BadRequest, Conflict, NotAllowed, NotFound
+from core.providers import fal as fal_adapter
+from core.providers import novita, replicate, runpod
 from core.recovery import Action
-from core.values import JobStage, JobStatus, Role, Ticket
+from core.values import JobStage, JobStatus, Order, Role, Ticket
 from tests import builders
 
 
@@ -372,3 +377,344 @@ def test_a_job_that_the_platforms_clean_up_ended_before_it_was_sent_costs_nothin
         services.db, "SELECT kind, amount_usd::text FROM studio.spend WHERE job_id = %s", [asked]
     )
     assert tuple(spent) == ("computed", "0.000000")
+
+
+# -- by save deadline, in a sentence, on the record -------------------------------------------------------------------
+
+
+def sent_ago(services, ana, character, flux, fal, minutes, *, expires=None):
+    """A job whose receipt nobody waits for, sent so many minutes ago."""
+    fal.fault("outcome", "never")
+    job_id = generation.request(builders.a_request(character, model_id=flux.id), ana, services).job_id
+    submission = running._send(running._claim(job_id, services), services)
+    orphan(services, job_id)
+    with services.db.as_service() as conn:
+        conn.execute(
+            "UPDATE studio.submissions SET submitted_at = now() - make_interval(mins => %s), result_expires_at = %s"
+            " WHERE id = %s",
+            [minutes, expires, submission.id],
+        )
+    return job_id
+
+
+def test_what_its_provider_deletes_first_comes_first(services, ana, character, flux, fal):
+    unsent = generation.request(builders.a_request(character, model_id=flux.id), ana, services).job_id
+    orphan(services, unsent)
+    late = sent_ago(services, ana, character, flux, fal, 5)
+    early = sent_ago(services, ana, character, flux, fal, 40)
+    soonest = sent_ago(
+        services, ana, character, flux, fal, 1, expires=datetime.now(UTC) + timedelta(minutes=3)
+    )
+
+    steps = recovery.recover(services)
+
+    assert [step.job_id for step in steps] == [soonest, early, late, unsent]
+    assert [job_id for _, job_id in builders.entries(services)] == [soonest, early, late, unsent]
+
+
+def test_what_may_be_deleted_soon_is_counted_with_the_nearest_deadline(services, ana, character, flux, fal):
+    sent_ago(services, ana, character, flux, fal, 5)
+    soon = sent_ago(services, ana, character, flux, fal, 50)  # fal keeps results for an hour
+    told = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=3)
+    soonest = sent_ago(services, ana, character, flux, fal, 1, expires=told)
+
+    risk = recovery.at_risk(services, within=timedelta(minutes=15))
+
+    assert (risk.count, risk.more, risk.nearest) == (2, False, told)
+    assert [one.job_id for one in recovery.results_at_risk(services)] == [soonest, soon]
+    assert recovery.at_risk(services, within=timedelta(minutes=1)).count == 0
+
+
+def test_a_saved_result_is_at_no_risk(services, ana, character, flux):
+    builders.a_finished_portrait(ana, services, character, model_id=flux.id)
+
+    assert recovery.at_risk(services, within=timedelta(days=1)).count == 0
+
+
+def test_qa_counts_what_is_at_risk_with_their_own_rights(services, ana, quentin, character, flux, fal):
+    sent_ago(services, ana, character, flux, fal, 50)
+
+    with services.db.as_reader(quentin) as conn:
+        risk = recoveries.at_risk(
+            conn, within=timedelta(minutes=15), result_seconds=services.catalog.result_seconds
+        )
+
+    assert risk.count == 1
+
+
+def test_every_provider_but_sketch_says_how_long_it_keeps_results(services):
+    shipped = {model.provider for model in services.catalog.models}
+
+    kept = {name: timedelta(seconds=seconds) for name, seconds in services.catalog.result_seconds.items()}
+
+    assert kept.keys() == shipped - {"sketch"}
+    assert (kept["fal"], kept["replicate"]) == (fal_adapter.RESULT_LIFETIME, replicate.RESULT_LIFETIME)
+    assert kept["runpod"] == runpod.RESULT_LIFETIME
+    assert kept["novita"] == timedelta(seconds=novita.USUAL_LIFETIME)
+
+
+def test_the_reason_compares_the_wait_with_what_the_model_usually_takes(services, ana, character, flux, fal):
+    with services.db.as_service() as conn:
+        conn.execute(
+            "INSERT INTO jobs (user_id, job_type, status, api_model_id, started_at, completed_at, metadata)"
+            " SELECT %s, 'x', 'completed', %s, now() - make_interval(mins => n), now(), '{}'"
+            " FROM generate_series(1, 10) n",
+            [ana.id, flux.id],
+        )
+    between = sent_ago(services, ana, character, flux, fal, 7)
+    beyond = sent_ago(services, ana, character, flux, fal, 45)
+
+    why = {step.job_id: step.why for step in recovery.recover(services, dry_run=True)}
+
+    assert "It was sent to Fal 7 min ago, at the 70th percentile of this model's usual time" in why[between]
+    assert "longer than any of this model's last 10 pictures took" in why[beyond]
+    assert "(worker gone 60 min)" in why[between]
+
+
+def test_a_model_may_be_given_another_limit_for_its_silence(services, asked, flux):
+    running._claim(asked, services)
+    with services.db.as_service() as conn:
+        conn.execute("UPDATE jobs SET heartbeat_at = now() - interval '5 minutes' WHERE id = %s", [asked])
+        conn.execute(
+            "UPDATE api_models SET capabilities = capabilities || '{\"stuck_after\": 900}' WHERE id = %s",
+            [flux.id],
+        )
+
+    patient = recovery.recover(services, dry_run=True)
+    with services.db.as_service() as conn:
+        conn.execute("UPDATE jobs SET heartbeat_at = now() - interval '20 minutes' WHERE id = %s", [asked])
+
+    assert patient == []
+    assert [step.job_id for step in recovery.recover(services, dry_run=True)] == [asked]
+
+
+def test_a_step_is_recorded_with_who_asked_for_it_and_counted_when_it_is_done_again(services, quentin, asked):
+    for person in (None, quentin, quentin):
+        orphan(services, asked)
+        recovery.recover(services, person=person)
+    orphan(services, asked)
+    recovery.recover(services, dry_run=True, person=quentin)
+
+    steps = recovery.history(asked, services)
+
+    assert {(step.action, step.who, step.times) for step in steps} == {
+        ("requeue", quentin.id, 2),
+        ("requeue", None, 1),
+    }
+    assert all("never sent" in step.why for step in steps)
+
+
+def test_what_waits_for_a_person_is_recorded_once_however_often_it_is_seen(services, ana, character):
+    job_id = platform_job(services, ana, character)
+
+    for _ in range(3):
+        recovery.recover(services)
+
+    [step] = recovery.history(job_id, services)
+    assert (step.action, step.times) == ("person", 1)
+
+
+def test_only_qa_and_admins_start_a_recovery(services, ana, asked):
+    orphan(services, asked)
+
+    for only in (None, [asked]):
+        with pytest.raises(NotAllowed):
+            recovery.recover(services, only=only, person=ana)
+
+    assert builders.entries(services) == []
+
+
+def test_named_jobs_alone_are_recovered_and_each_gets_an_answer(services, ana, quentin, character, flux):
+    done = builders.a_finished_portrait(ana, services, character).job.id
+    wanted, other = (
+        generation.request(builders.a_request(character, model_id=flux.id), ana, services).job_id
+        for _ in range(2)
+    )
+    orphan(services, wanted)
+    orphan(services, other)
+
+    steps = recovery.recover(services, only=[done, wanted, wanted], person=quentin)
+
+    said = {step.job_id: (step.action, step.is_done) for step in steps}
+    assert said == {wanted: (Action.requeue, True), done: (Action.nothing, False)}
+    assert [job_id for _, job_id in builders.entries(services)] == [wanted]
+
+
+def test_a_paid_picture_at_a_provider_without_a_key_waits_for_an_admin(
+    services, build, ana, character, flux, fal
+):
+    job_id = sent_ago(services, ana, character, flux, fal, 5)
+    keyless = build(providers=("sketch",))
+
+    step = only_step(keyless)
+
+    assert (step.job_id, step.action) == (job_id, Action.person)
+    assert "no key" in step.why
+    assert builders.entries(services) == []
+
+
+def test_a_request_the_platform_noted_is_asked_about_and_its_picture_saved(
+    services, ana, character, flux, fal
+):
+    job_id = platform_job(services, ana, character)
+    ticket = services.providers["fal"].submit(Order(prompt="a lighthouse keeper"), flux)
+    note_request(services, job_id, flux, ticket.request_id)
+
+    step = only_step(services)
+    builders.work(services)
+
+    assert step.action is Action.adopt
+    assert generation.outcome(job_id, ana, services).portrait_id is not None
+    assert recovery.recover(services) == []
+
+
+def test_a_request_of_the_platform_that_fal_has_forgotten_leaves_the_job_to_a_person(
+    services, ana, character, flux, fal
+):
+    job_id = platform_job(services, ana, character)
+    note_request(services, job_id, flux, str(uuid4()))
+
+    recovery.recover(services)
+    builders.work(services)
+    step = only_step(services)
+
+    assert (step.job_id, step.action) == (job_id, Action.person)
+    assert "Fal has no picture of it" in step.why
+
+
+def test_a_request_id_of_another_job_is_not_taken(services, ana, asked, character, flux, fal):
+    fal.fault("outcome", "never")
+    submission = running._send(running._claim(asked, services), services)
+    job_id = platform_job(services, ana, character)
+    note_request(services, job_id, flux, submission.ticket.request_id)
+
+    recovery.recover(services, only=[job_id])
+
+    assert builders.rows(services.db, "SELECT job_id FROM studio.submissions") == [(asked,)]
+    assert builders.entries(services) == [("portrait_fal", asked)]
+
+
+def note_request(services, job_id, flux, request_id):
+    with services.db.as_service() as conn:
+        conn.execute(
+            "UPDATE jobs SET api_model_id = %s, metadata = metadata || jsonb_build_object('fal_request_id', %s::text)"
+            " WHERE id = %s",
+            [flux.id, request_id, job_id],
+        )
+
+
+def test_a_late_picture_of_a_cancelled_job_that_was_not_completed_is_saved_and_never_primary(
+    services, ana, character, asked
+):
+    running.run(asked, services)
+    with services.db.as_service() as conn:
+        conn.execute("SET LOCAL session_replication_role = replica")
+        conn.execute(
+            "UPDATE jobs SET status = 'cancelled', stage = NULL, cancel_requested = true WHERE id = %s",
+            [asked],
+        )
+        conn.execute("DELETE FROM studio_queue.pgqueuer")
+
+    step = only_step(services)
+    builders.work(services)
+
+    outcome = generation.outcome(asked, ana, services)
+    primary = builders.one(
+        services.db, "SELECT is_primary FROM character_portraits WHERE job_id = %s", [asked]
+    )
+    assert step.action is Action.complete
+    assert (outcome.job.status, primary) == (JobStatus.completed, False)
+
+
+def test_a_picture_that_was_there_settles_its_request_and_its_cost(services, ana, asked, fal):
+    running._send(running._claim(asked, services), services)
+    orphan(services, asked)
+    with services.db.as_service() as conn:
+        conn.execute("SET LOCAL session_replication_role = replica")
+        conn.execute(
+            "INSERT INTO workspace_assets (user_id, job_id, asset_type, temp_storage_path, mime_type)"
+            " VALUES (%s, %s, 'image', %s, 'image/png')",
+            [ana.id, asked, f"{ana.id}/{asked}_1760000000000.png"],
+        )
+
+    recovery.recover(services)
+
+    outcome = builders.one(
+        services.db, "SELECT outcome, settled_by FROM studio.submissions WHERE job_id = %s", [asked]
+    )
+    spent = builders.one(
+        services.db, "SELECT kind, amount_usd::text FROM studio.spend WHERE job_id = %s", [asked]
+    )
+    assert tuple(outcome) == ("finished", "recovery")
+    assert tuple(spent) == ("computed", "0.026214")
+    assert str(generation.outcome(asked, ana, services).job.cost_usd) == "0.026214"
+
+
+# -- the command line -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(services, monkeypatch):
+    """Runs `python -m core …` over this test's services; what it prints."""
+
+    @contextlib.contextmanager
+    def opened(_settings):
+        yield services
+
+    monkeypatch.setattr(cli, "open_services", opened)
+    monkeypatch.setattr(cli, "console", Console(width=200))
+
+    def run(*words):
+        return CliRunner().invoke(cli.app, list(words))
+
+    return run
+
+
+def test_the_command_line_says_what_it_would_do_then_does_it(services, asked, command):
+    orphan(services, asked)
+
+    said = command("recover", "--dry-run", "--job", str(asked)).output
+    untouched = builders.entries(services)
+    done = command("recover").output
+    after = command("recover").output
+
+    assert "would requeue" in said
+    assert "never sent" in said
+    assert untouched == []
+    assert "requeue" in done
+    assert "would" not in done
+    assert "Nothing is stuck." in after
+
+
+def test_the_command_line_purges_with_a_reason_and_says_what_it_refused(
+    services, ana, character, asked, command
+):
+    job_id = platform_job(services, ana, character)
+    running._send(running._claim(asked, services), services)
+    words = ("purge", "--why", "Stuck since the outage.", str(job_id), str(asked))
+
+    said = command(*words, "--dry-run").output
+    still = generation.outcome(job_id, ana, services).job.status
+    done = command(*words).output
+    unreasoned = command("purge", str(job_id))
+    misnamed = command("purge", "--why", "x", "everything")
+
+    assert "would be purged" in said
+    assert still is JobStatus.processing
+    assert generation.outcome(job_id, ana, services).job.error_code == "PURGED"
+    assert "can still be asked" in done
+    assert unreasoned.exit_code == 2
+    assert "named by its id" in misnamed.output
+
+
+def test_the_command_line_cleans_the_workspace(services, ana, character, command):
+    builders.a_finished_portrait(ana, services, character)
+    with services.db.as_service() as conn:
+        conn.execute("UPDATE workspace_assets SET created_at = now() - interval '8 days'")
+
+    said = command("clean", "--dry-run").output
+    done = command("clean").output
+
+    assert "1 pictures would be removed" in said
+    assert "1 pictures removed" in done
+    assert list(services.storage.list("workspace-temp")) == []

@@ -145,7 +145,7 @@ def test_every_broken_job_is_healed_or_left_to_a_person_and_says_why(services, w
     }
     assert wrong == set()
     assert asked.keys() == world.jobs.keys()
-    assert {step.action for step in asked.values()} == {Action.nothing, Action.person}
+    assert {step.action for step in asked.values()} == {Action.nothing, Action.person, Action.unknown}
 
 
 def test_once_all_is_settled_no_later_look_changes_anything(services, world):
