@@ -69,6 +69,7 @@ class Lexicon:
     spellings: Mapping[str, str]
     begins: frozenset[str]
     begin_lengths: tuple[int, ...]
+    glued: tuple[str, ...]  # what a number's word carries behind it ("zeroyearold")
 
     def holds(self, text: str) -> bool:
         """True where a word of `text` matters, alone or with what is glued to it."""
@@ -76,6 +77,7 @@ class Lexicon:
             word in self.words
             or word.endswith(("girl", "boy", "girls", "boys"))
             or any(word[:length] in self.begins for length in self.begin_lengths)
+            or any(glue in word for glue in self.glued)
             for word in _RUN.findall(text)
         )
 
@@ -86,11 +88,9 @@ def readings(text: str, lexicon: Lexicon) -> Iterator[Reading]:
     plain = _small(visible)
     yield Reading(text=plain)
     pieces, small = _PIECES.split(visible), _PIECES.split(plain)
-    odd = {
-        place: _ways(pieces[place], lexicon.spellings)
-        for place in range(0, len(pieces), 2)
-        if _is_odd(pieces[place])
-    }
+    words = pieces[::2]
+    known = {word: _ways(word, lexicon.spellings) for word in set(words) if _is_odd(word)}
+    odd = {2 * place: known[word] for place, word in enumerate(words) if word in known}
     seen: set[str] = set()
     for way, places in _changes(small, odd, lexicon):
         reading = _excerpt(small, {place: ways[way] for place, ways in odd.items()}, places)

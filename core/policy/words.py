@@ -88,11 +88,13 @@ class Vocabulary:
         return self._spelled(text) or self._torn(text) or self._masked(text)
 
     def _hit_word(self, reading: Reading) -> bool:
-        worth = [
-            place
-            for place, word in enumerate(_WORD.findall(reading.text))
+        words = _WORD.findall(reading.text)
+        known = {
+            word
+            for word in set(words)
             if word in self.begins or word[:_STEM] in self.stems or word.endswith(_GLUE)
-        ]
+        }
+        worth = [place for place, word in enumerate(words) if word in known]
         if not worth:
             return False
         tokens = list(_WORD.finditer(reading.text))
@@ -217,6 +219,7 @@ def lexicon_of(tables: Tables) -> Lexicon:
             unrepeated(word): word for word in sorted(written, key=len)
         },  # of two alike the longer one
         begins=frozenset(begins),
+        glued=tuple(glue for table in tables.ages for glue in table.glued if len(glue) > _STEM),
         begin_lengths=tuple(sorted({len(begin) for begin in begins})),
     )
 

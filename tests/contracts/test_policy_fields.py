@@ -9,7 +9,8 @@ from core.api.portraits import CharacterBody, FalImageBody, MetadataBody, Portra
 from core.db.characters import EDITABLE
 from core.errors import PolicyRefused
 from core.policy import check_texts
-from tests.builders import DESCRIPTION, a_character, a_request, one, rows
+from core.values import ContentRating
+from tests.builders import DESCRIPTION, a_character, a_request, one, rows, work
 
 MARK = "zebra4711quokka"  # stands beside the words, and in no answer
 MINOR = f"{MARK} schoolgirl aged 15"
@@ -122,3 +123,34 @@ def _names_without_repeating(refusal, field):
     assert field.partition("[")[0].replace("_", " ") in str(refusal)
     for word in (MARK, "schoolgirl", "15"):
         assert word not in str(refusal) + repr(refusal)
+
+
+# ---- ratings, as they reach the provider
+
+RATINGS = (
+    # allowed here, of the character, of the request, the provider's checker is asked
+    (False, "sfw", None, True),
+    (False, "nsfw", None, True),  # adopted: the old default, not a choice
+    (False, "nsfw", "nsfw", True),
+    (True, "sfw", "nsfw", True),  # the stricter counts
+    (True, "nsfw", "sfw", True),
+    (True, "nsfw", None, False),
+    (True, "nsfw", "nsfw", False),
+)
+
+
+@pytest.mark.parametrize(("allowed", "of_character", "asked", "checked"), RATINGS)
+def test_an_sfw_picture_reaches_the_provider_with_its_checker_on(
+    build, ana, fal, allowed, of_character, asked, checked
+):
+    services = build(allow_nsfw=allowed)
+    character = a_character(ana, services, content_rating=of_character)
+    rating = ContentRating(asked) if asked else None
+
+    order = generation.request(a_request(character, content_rating=rating), ana, services)
+    work(services)
+
+    sent = fal.request(fal.counts()["requests"][0]["id"])["body"]
+    lowered = checked and (asked or of_character) == "nsfw"
+    assert sent["enable_safety_checker"] is checked
+    assert any("made as sfw" in warning for warning in order.warnings) is lowered

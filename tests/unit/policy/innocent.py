@@ -326,3 +326,10 @@ def descriptions(count: int, *, seed: int = 20261120) -> list[str]:
     while len(found) < count:
         found[dice.choice(_KINDS)(dice)] = None
     return list(found)
+
+
+def in_english(count: int, *, seed: int) -> list[str]:
+    """`count` descriptions, none of them from abroad."""
+    dice = random.Random(seed)
+    kinds = [kind for kind in _KINDS if kind is not _sentence_from_abroad]
+    return [dice.choice(kinds)(dice) for _ in range(count)]
