@@ -203,8 +203,10 @@ def _tables(made: list[Made]) -> Iterator[tuple[str, str, Iterator[tuple[object,
     )
     yield (
         "public.user_library",
-        "user_id, job_id, asset_type, storage_path, thumbnail_path, file_size_bytes, mime_type, tags, roleplay_metadata,"
-        " content_category, sha256, created_at",
+        """
+        user_id, job_id, asset_type, storage_path, thumbnail_path, file_size_bytes, mime_type, tags, roleplay_metadata,
+        content_category, sha256, created_at
+        """,
         (
             (m.user, m.job, "image", f"{m.stem}.png", f"{m.stem}.thumb.webp", PICTURE, "image/png", ["character", "portrait"],
              f'{{"type": "character_portrait", "character_id": "{m.character}"}}', "character", m.sha256, m.at)

@@ -6,6 +6,7 @@ of our names is deleted.
 """
 
 import contextlib
+import hashlib
 import os
 import subprocess
 import sys
@@ -288,3 +289,34 @@ def test_a_file_where_a_folder_should_be_is_a_storage_failure(folder):
         folder.put(WORKSPACE, "a/b.png/c.png", b"y", "image/png")
 
     assert not isinstance(failed.value, ObjectMissing)
+
+
+def test_sizes_of_many_are_told_together_and_what_is_not_there_is_left_out(store):
+    for number in range(6):
+        store.put(LIBRARY, f"a/one/{number}.png", b"x" * number, "image/png")
+    store.put(LIBRARY, "a/two.png", b"alone", "image/png")
+    asked = [
+        *(f"a/one/{number}.png" for number in range(8)),
+        "a/two.png",
+        "a/one",
+        "../escape.png",
+        "b/none.png",
+    ]
+
+    sizes = store.sizes(LIBRARY, asked)
+
+    assert sizes == {f"a/one/{number}.png": number for number in range(6)} | {"a/two.png": 5}
+
+
+def test_a_digest_is_the_size_and_hash_of_the_bytes(store):
+    data = bytes(range(256)) * 2000
+    store.put(LIBRARY, PATH, data, "image/png")
+
+    digest = store.digest(LIBRARY, PATH)
+
+    assert digest == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_a_digest_of_what_is_not_there_says_so(store):
+    with pytest.raises(ObjectMissing):
+        store.digest(LIBRARY, PATH)
