@@ -85,6 +85,13 @@ def test_a_large_reference_travels_by_our_link_where_there_is_one(desk, emulator
     assert given(emulator) == LINK
 
 
+@of(["novita I2I"])
+def test_bytes_travel_where_only_they_are_taken_whatever_link_there_is(desk, emulator, large):
+    order_of(desk, replace(large, link=LINK)).submit()
+
+    assert Image.open(io.BytesIO(bytes_of(given(emulator)))).format == "JPEG"
+
+
 @pytest.mark.row("a large reference arrives without a link")
 @of(I2I)
 def test_a_large_reference_arrives_without_a_link_too(desk, emulator, large):
