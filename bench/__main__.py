@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import change, portrait, proof, recovery, scrape, start, webhook, workers
+from bench import change, portrait, proof, recovery, scrape, start, uploads, webhook, workers
 from bench.figures import show, write
 from core import log
 
@@ -19,6 +19,7 @@ MEASURES = {
     "proof": proof.measure,
     "webhook": webhook.measure,
     "recovery": recovery.measure,
+    "uploads": uploads.measure,
 }
 RESULT = Path("test-results/bench.json")
 

@@ -186,7 +186,7 @@ class ProviderHttp:
 
         `hosts` as in `Provider.download_hosts`; anything else is not asked. Raises ProviderUnreachable.
         """
-        if not _is_named(url, hosts):
+        if not is_named(url, hosts):
             raise self._foreign()
         return self._repeated(lambda: self._delivered(url, data, media_type))
 
@@ -330,7 +330,7 @@ class ProviderHttp:
             )
 
 
-def _is_named(url: str, hosts: tuple[str, ...]) -> bool:
+def is_named(url: str, hosts: tuple[str, ...]) -> bool:
     """Whether an address is https on one of `hosts`, or on one of the whole origins among them."""
     try:
         origin = origin_of(url)

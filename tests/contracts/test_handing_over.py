@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from core.errors import ProviderBusy, ProviderRejected
+from core.providers.fal import UPLOAD_HOSTS
+from core.providers.http import is_named
 from core.providers.references import EVERY_TYPE, Taking, handed_over
 from core.values import ReferencePicture
 from tests.contracts.adapters import PICTURE, REFERENCE, as_reference, as_uri, columns
@@ -83,6 +85,13 @@ def test_a_large_reference_travels_by_our_link_where_there_is_one(desk, emulator
     assert given(emulator) == LINK
 
 
+@of(["novita I2I"])
+def test_bytes_travel_where_only_they_are_taken_whatever_link_there_is(desk, emulator, large):
+    order_of(desk, replace(large, link=LINK)).submit()
+
+    assert Image.open(io.BytesIO(bytes_of(given(emulator)))).format == "JPEG"
+
+
 @pytest.mark.row("a large reference arrives without a link")
 @of(I2I)
 def test_a_large_reference_arrives_without_a_link_too(desk, emulator, large):
@@ -132,18 +141,9 @@ def test_every_picture_of_the_library_reaches_every_provider(desk, emulator):
 # ---- fal's storage
 
 
-@pytest.mark.parametrize(
-    ("kind", "details"),
-    [
-        ("server_error", {}),
-        ("reset_after", {}),
-        ("rate_limited", {}),
-        ("unreadable", {}),
-        ("foreign_urls", {}),
-    ],
-)
-def test_a_reference_that_fal_does_not_keep_buys_nothing(fal_desk, emulator, large, kind, details):
-    emulator.fault("lookup", kind, count=None, **details)
+@pytest.mark.parametrize("kind", ["server_error", "reset_after", "rate_limited", "unreadable", "gone"])
+def test_a_reference_that_fal_does_not_keep_buys_nothing(fal_desk, emulator, large, kind):
+    emulator.fault("lookup", kind, count=None)
     desk = i2i(fal_desk)
 
     with pytest.raises(ProviderBusy, match="nothing was ordered"):
@@ -171,16 +171,40 @@ def test_a_key_that_fals_storage_refuses_pauses_fal(fal_desk, emulator, large):
     assert (caught.value.reason, caught.value.pauses, caught.value.billed) == ("BAD_KEY", True, False)
 
 
-def test_a_file_is_put_only_where_fals_files_live(fal_desk, emulator, large):
+@pytest.mark.parametrize("kind", ["foreign_urls", "redirect"])
+def test_a_file_is_put_only_where_fals_files_live(fal_desk, emulator, large, kind):
     with Emulator() as stranger:
-        emulator.fault("lookup", "redirect", location=f"{stranger.url}/storage/upload/initiate")
+        place = f"{stranger.url}/storage/kept/astray/reference.png"
+        emulator.fault("lookup", kind, location=f"{place}?put=once", count=None)
         desk = i2i(fal_desk)
 
         with pytest.raises(ProviderBusy):
             order_of(desk, large).submit()
 
+        assert httpx.get(place, trust_env=False).status_code == 404
         assert stranger.counts()["leaked_keys"] == 0
     assert emulator.counts()["submits"] == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "may"),
+    [
+        ("https://v3.fal.media/files/upload/x", True),
+        ("https://fal.media/x", True),
+        ("https://storage.googleapis.com/bucket/x?signature=y", True),
+        ("http://v3.fal.media/x", False),
+        ("https://v3.fal.media:8443/x", False),
+        ("https://v3.fal.media.elsewhere.org/x", False),
+        ("https://fal.media@elsewhere.org/x", False),
+        ("https://elsewhere.org/fal.media", False),
+        ("https://127.0.0.1/x", False),
+        ("https://169.254.169.254/latest", False),
+        ("ftp://v3.fal.media/x", False),
+        ("", False),
+    ],
+)
+def test_fals_own_hosts_are_told_from_those_that_look_like_them(url, may):
+    assert is_named(url, UPLOAD_HOSTS) is may
 
 
 def i2i(desk):

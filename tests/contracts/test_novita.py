@@ -95,14 +95,6 @@ def test_a_reference_travels_bare_where_the_field_is_called_base64():
     assert body["request"]["image_base64"] == REFERENCE.partition(",")[2]
 
 
-def test_bytes_travel_where_only_they_are_taken_whatever_link_there_is():
-    linked = replace(PICTURE, link="https://studio.portraits.org/files/a.png")
-
-    body = body_of(replace(ORDER, references=(linked,)), shipped("img2img/sd_xl_base_1.0.safetensors"))
-
-    assert body["request"]["image_base64"] == REFERENCE.partition(",")[2]
-
-
 def test_seedream_draws_no_watermark_and_takes_its_size_as_one_text():
     body = body_of(replace(ORDER, references=(PICTURE,)), shipped("seedream-4.0"))
 

@@ -166,8 +166,8 @@ class FalQueue:
         kept = (
             f"{request.origin}/storage/kept/{secrets.token_urlsafe(12)}/{body.get('file_name', 'upload.bin')}"
         )
-        elsewhere = "https://elsewhere.example/put" if _is(fault, Kind.foreign_urls) else f"{kept}?put=once"
-        reply = json_reply({"upload_url": elsewhere, "file_url": kept})
+        put_at = fault.location if _is(fault, Kind.foreign_urls) else f"{kept}?put=once"
+        reply = json_reply({"upload_url": put_at, "file_url": kept})
         return reply if fault is None else spoiled(fault, reply, INSTEAD)
 
     def _stored(self, request: Request, file_id: str) -> Reply:

@@ -39,7 +39,9 @@ class Kind(StrEnum):
     balance_empty = "balance_empty"  # fal 403, the account is locked; Replicate 402; Novita 400
     redirect = "redirect"  # 302 to `location`
     refused = "refused"  # submit: `status` 422 (Novita, RunPod 400) with `type` in the provider's words
-    foreign_urls = "foreign_urls"  # submit, lookup: the answer's addresses lead to another host
+    foreign_urls = (
+        "foreign_urls"  # submit: the answer's addresses lead to another host; lookup: to `location`
+    )
     gone = "gone"  # result, media: `status` 404
     truncated = "truncated"  # media: the picture ends in the middle, length and all
     cut = "cut"  # media: the connection breaks in the middle of the picture

@@ -162,8 +162,11 @@ def test_every_adapter_stands_under_the_rule_that_they_do_not_know_each_other():
 def test_what_is_imported_is_asked_for_by_name():
     asked = set()
     for name, extras in re.findall(r"^([A-Za-z][\w-]*)(?:\[(.+)\])?", requirements(), re.MULTILINE):
-        asked |= {plain(name), *(plain(f"{name}-{extra}") for extra in extras.split(","))}
-    bringers = packages_distributions()
+        asked |= {name.lower(), *(f"{name}-{extra}".lower() for extra in extras.split(","))}
+    bringers = {
+        name: [one.lower().replace("_", "-") for one in found]
+        for name, found in packages_distributions().items()
+    }
 
     foreign = {
         name.partition(".")[0]
@@ -172,7 +175,7 @@ def test_what_is_imported_is_asked_for_by_name():
         for name in imported(node)
     } - {*sys.stdlib_module_names, *PRODUCT}
 
-    missing = {name for name in foreign if not asked & {plain(one) for one in bringers.get(name, [name])}}
+    missing = {name for name in foreign if not asked & set(bringers.get(name, [name.lower()]))}
     assert missing == set()
 
 
