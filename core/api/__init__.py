@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from core.api import files, health, pages, portraits, refusals
+from core.api import files, health, pages, portraits, refusals, suggestions
 from core.auth import Gate
 from core.guards import BodyLimit, SameOrigin
 from core.services import Services
@@ -16,7 +16,7 @@ def build(services: Services, gate: Gate) -> FastAPI:
     app = FastAPI(title="Portrait Studio", version="1", docs_url="/docs", redoc_url=None)
     app.state.services = services
     app.state.gate = gate
-    for room in (portraits, files, pages, health):
+    for room in (portraits, suggestions, files, pages, health):
         app.include_router(room.router())
     refusals.add(app)
     app.add_middleware(BodyLimit)

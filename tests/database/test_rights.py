@@ -31,6 +31,7 @@ PEOPLE_WITH_A_ROLE = {
     "set_price",
     "refund",
     "resume_provider",
+    "ask_suggestion",
     "owner_of",  # asked by policies
     "may_read_job",  # asked by policies
 }

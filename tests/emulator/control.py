@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Protocol
 
+from tests.emulator.chat import ChatCompletions
 from tests.emulator.fal import FalQueue
 from tests.emulator.faults import Place, UnknownFault, read_fault
 from tests.emulator.novita import NovitaTasks
@@ -31,13 +32,15 @@ class Played(Protocol):
 
 class Desk:
     """Takes the emulator's own calls and hands the rest to the provider that is meant: by the first part of the
-    path (/replicate, /novita, /runpod), else fal, whose models' names are paths.
+    path (/chat, /replicate, /novita, /runpod), else fal, whose models' names are paths.
     """
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._fal = FalQueue(state)
+        self._chat = ChatCompletions(state)
         others: tuple[Played, ...] = (
+            self._chat,
             ReplicatePredictions(state),
             NovitaTasks(state),
             RunPodEndpoints(state),
@@ -79,6 +82,7 @@ class Desk:
                 "settings": self._settle,
                 "reset": self._forget,
                 "calm": self._calm,
+                "chat": self._script,
                 "tariffs": self._price,
                 "credits": self._credit,
             }.get(name)
@@ -108,8 +112,14 @@ class Desk:
     def _faults(self, _given: str) -> Reply:
         return json_reply([asdict(fault) for fault in self._state.faults.waiting])
 
+    def _script(self, given: object) -> Reply:
+        if not isinstance(given, dict):
+            raise ValueError("What the model says is an object.")  # noqa: TRY004  (as below)
+        return self._chat.script(given)
+
     def _forget(self, _given: object) -> Reply:
         self._state.reset()
+        self._chat.script({"reset": True})
         return json_reply({})
 
     def _calm(self, _given: object) -> Reply:
