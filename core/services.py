@@ -13,12 +13,13 @@ from pydantic import SecretStr
 from core import catalog, log
 from core.auth import LOCAL_PERSON
 from core.catalog import Catalog
-from core.db import Connection, Database, models, people
+from core.db import Connection, Database, models, people, suggestions
 from core.db.embedded import EmbeddedPostgres
 from core.db.migrate import migrate, refuse_unadopted
 from core.downloads import Downloads
 from core.events import Events
 from core.providers import Provider
+from core.providers.chat import Chat
 from core.providers.fal import Fal
 from core.providers.novita import Novita
 from core.providers.replicate import Replicate
@@ -49,6 +50,7 @@ class Services:
     downloads: Downloads
     catalog: Catalog
     events: Events
+    chat: Chat | None = None  # writes suggestions; None: the offline suggester does
     stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -95,6 +97,14 @@ def configured_providers(settings: Settings) -> dict[str, Provider]:
             base_url=settings.runpod_base_url,
         )
     return found
+
+
+def configured_chat(settings: Settings) -> Chat | None:
+    """The model that writes suggestions, None where no CHAT_BASE_URL is set. Raises SetupFailed."""
+    if settings.chat_base_url is None:
+        return None
+    key = settings.chat_api_key.get_secret_value() if settings.chat_api_key is not None else None
+    return Chat(settings.chat_base_url, key, settings.chat_model)
 
 
 @contextlib.contextmanager
@@ -183,6 +193,11 @@ def open_services(settings: Settings) -> Generator[Services]:
         providers = configured_providers(settings)
         for provider in providers.values():
             stack.callback(provider.close)
+        chat = configured_chat(settings)
+        if chat is not None:
+            stack.callback(chat.close)
+            with db.as_service() as conn:
+                suggestions.insert_missing_model(conn, chat.model)
         yield Services(
             settings=settings,
             db=db,
@@ -192,6 +207,7 @@ def open_services(settings: Settings) -> Generator[Services]:
             downloads=Downloads(),
             catalog=catalog.load(),
             events=events,
+            chat=chat,
         )
 
 

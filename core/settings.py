@@ -95,6 +95,15 @@ class Settings(BaseSettings):
         default=5, ge=1, description="Requests at RunPod at once, all workers together."
     )
 
+    chat_base_url: str | None = Field(
+        default=None,
+        description="OpenAI-compatible endpoint that writes suggestions, up to /v1; empty: the offline suggester.",
+    )
+    chat_api_key: SecretStr | None = Field(
+        default=None, description="Key of that endpoint; empty: it asks for none."
+    )
+    chat_model: str = Field(default="", description="The model asked there.")
+
     sketch_seconds: float = Field(
         default=3.0, ge=0, le=120, description="How long one Sketch drawing takes; it is drawn in passes."
     )

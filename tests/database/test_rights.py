@@ -37,6 +37,7 @@ PEOPLE_WITH_A_ROLE = {
     "set_price",
     "refund",
     "resume_provider",
+    "ask_suggestion",
     "owner_of",  # asked by policies
     "may_read_job",  # asked by policies
     "keep_reference",  # a reference is uploaded, with its confirmation of rights

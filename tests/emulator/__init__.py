@@ -1,5 +1,5 @@
 """The providers on loopback, with faults on demand (DESIGN "The tree"): fal at the root, the others under
-/replicate, /novita and /runpod/v2.
+/replicate, /novita and /runpod/v2, a chat model under /chat/v1.
 
 `Emulator` runs inside the test's process. `EmulatorProcess` has one of its own: several processes can share
 it, and its processor time is its own. Both are context managers with the same controls.
@@ -59,6 +59,11 @@ class Controls:
 
     def counts(self, *, requests: bool = True) -> dict[str, object]:
         return self._get(f"counts?requests={int(requests)}")
+
+    def chat(self, **behaviour: object) -> dict[str, object]:
+        """Changes how the chat model answers, see `chat.Talk`; returns what it was asked and what it charged."""
+        response = self._client.post("chat", json=behaviour)
+        return response.raise_for_status().json()
 
     def price(self, model: str, unit: str, usd: str) -> None:
         """From now on a request for `model` costs `usd` dollars for one image, megapixel or second."""

@@ -17,13 +17,14 @@ from tests.emulator.tls import make_certificate, server_context
 from tests.emulator.wire import Server
 
 HELP = """\
-fal, Replicate, Novita and RunPod are played on {url} (end it with Ctrl-C).
+fal, Replicate, Novita, RunPod and a chat model are played on {url} (end it with Ctrl-C).
 
 Point the studio at one of them, or at several:
     FAL_KEY={key} FAL_BASE_URL={url} python studio_app.py
     REPLICATE_API_TOKEN={key} REPLICATE_BASE_URL={url}/replicate python studio_app.py
     NOVITA_API_KEY={key} NOVITA_BASE_URL={url}/novita python studio_app.py
     RUNPOD_API_KEY={key} RUNPOD_ENDPOINT_ID=own RUNPOD_BASE_URL={url}/runpod/v2 python studio_app.py
+    CHAT_BASE_URL={url}/chat/v1 CHAT_API_KEY={key} CHAT_MODEL=any python studio_app.py
 {client}
 Make something go wrong, slow it down, look:
     curl {curl}{url}/_emulator/faults -d '{{"at": "submit", "kind": "rate_limited", "retry_after": 5}}'

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Protocol
 
+from tests.emulator.chat import ChatCompletions
 from tests.emulator.fal import FalQueue
 from tests.emulator.faults import Place, UnknownFault, read_fault
 from tests.emulator.novita import NovitaTasks
@@ -31,13 +32,15 @@ class Played(Protocol):
 
 class Desk:
     """Takes the emulator's own calls and hands the rest to the provider that is meant: by the first part of the
-    path (/replicate, /novita, /runpod), else fal, whose models' names are paths.
+    path (/chat, /replicate, /novita, /runpod), else fal, whose models' names are paths.
     """
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._fal = FalQueue(state)
+        self._chat = ChatCompletions(state)
         others: tuple[Played, ...] = (
+            self._chat,
             ReplicatePredictions(state),
             NovitaTasks(state),
             RunPodEndpoints(state),
@@ -84,6 +87,7 @@ class Desk:
                 "reset": self._forget,
                 "calm": self._calm,
                 "announce": self._announce,
+                "chat": self._script,
                 "tariffs": self._price,
                 "credits": self._credit,
             }.get(name)
@@ -125,8 +129,14 @@ class Desk:
         self._state.caller.announce(job, "completed")
         return json_reply({})
 
+    def _script(self, given: object) -> Reply:
+        if not isinstance(given, dict):
+            raise ValueError("What the model says is an object.")  # noqa: TRY004  (as below)
+        return self._chat.script(given)
+
     def _forget(self, _given: object) -> Reply:
         self._state.reset()
+        self._chat.script({"reset": True})
         return json_reply({})
 
     def _calm(self, _given: object) -> Reply:

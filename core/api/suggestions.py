@@ -1,0 +1,104 @@
+"""Proposals for a character's fields (SPEC "HTTP"): `POST /functions/v1/character-suggestions`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+
+from core import suggestions
+from core.api.asking import Asking, Body, Serving
+from core.offline_suggestions import Value
+from core.suggestions import SuggestionRequest, Suggestions
+from core.values import CharacterId, Gender
+
+AT_ONCE = 16  # of the 40 threads that all sync calls share: models take half a minute each
+
+_Text = Annotated[str | None, Field(max_length=4000)]
+_Texts = Annotated[tuple[Annotated[str, Field(max_length=600)], ...] | None, Field(max_length=20)]
+
+
+class CharacterFieldsBody(Body):
+    """What the form says now; what is left out is as saved."""
+
+    name: _Text = None
+    description: _Text = None
+    gender: Gender | None = None
+    role: _Text = None
+    traits: _Text = None
+    appearance_tags: _Texts = None
+    clothing_tags: _Texts = None
+    persona: _Text = None
+    voice_tone: _Text = None
+    mood: _Text = None
+    personality_traits: _Text = None
+    first_message: _Text = None
+    alternate_greetings: _Texts = None
+    scenario: _Text = None
+    system_prompt: _Text = None
+    forbidden_phrases: _Texts = None
+    voice_examples: _Texts = None
+
+
+class SuggestionsBody(Body):
+    """`field` is one field's name, `tags` or `all`; `turn` counts the clicks on the same button."""
+
+    character_id: Annotated[UUID | None, Field(alias="characterId")] = None
+    version: Annotated[int | None, Field(ge=0, le=2**31 - 1)] = None
+    character: Annotated[CharacterFieldsBody, Field(alias="characterData")] = CharacterFieldsBody()
+    wanted: Annotated[str, Field(alias="field", max_length=40)] = suggestions.ALL
+    turn: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+    def as_request(self, idempotency_key: str | None) -> SuggestionRequest:
+        """The request as the core knows it."""
+        given: dict[str, Value] = self.character.model_dump(exclude_none=True)
+        return SuggestionRequest(
+            wanted=self.wanted,
+            character_id=CharacterId(self.character_id) if self.character_id else None,
+            version=self.version,
+            fields=given,
+            turn=self.turn,
+            idempotency_key=idempotency_key,
+        )
+
+
+def router() -> APIRouter:
+    """The call under /functions/v1 that proposes."""
+    found = APIRouter(prefix="/functions/v1")
+    places = asyncio.Semaphore(AT_ONCE)
+
+    @found.post("/character-suggestions")
+    async def character_suggestions(  # pyright: ignore[reportUnusedFunction]
+        body: SuggestionsBody,
+        services: Serving,
+        person: Asking,
+        idempotency_key: Annotated[str | None, Header()] = None,
+    ) -> dict[str, Any]:
+        """Propose texts beside the present ones; nothing of the character is changed."""
+        asked = body.as_request(idempotency_key)
+        async with places:
+            made = await run_in_threadpool(suggestions.suggest, asked, person, services)
+        return _described(made)
+
+    return found
+
+
+def _described(made: Suggestions) -> dict[str, Any]:
+    return {
+        "success": True,
+        "suggestionId": str(made.id),
+        "characterId": str(made.character_id) if made.character_id else None,
+        "version": made.version,
+        "source": made.source,
+        "model": made.model,
+        "suggestions": [
+            {"field": one.field, "label": one.label, "present": one.present, "proposed": one.proposed}
+            for one in made.proposals
+        ],
+        "warnings": list(made.warnings),
+        "costUsd": str(made.cost_usd) if made.cost_usd is not None else None,
+    }
