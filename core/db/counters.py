@@ -66,9 +66,9 @@ def _window(conn: Connection, source: _Source) -> tuple[int, int] | None:
     ).fetchone()
     if row is None:
         return None
+    # Restored into another server, whose numbers begin anew, `since` lies above: nothing is found, and counting goes
+    # on from the horizon.
     since, horizon = int(row[0]), int(row[1])
-    if since > horizon:  # the database was restored into another server, whose numbers begin anew
-        return horizon, horizon
     last = conn.execute(source.next_rows, {"since": since, "horizon": horizon, "rows": _ROWS}).fetchone()
     return since, last[0] + 1 if last is not None and last[1] == _ROWS else horizon
 

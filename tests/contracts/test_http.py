@@ -180,7 +180,10 @@ def test_every_request_leaves_one_line_with_its_name_and_without_its_token(
 
     app.as_(None).get(link, headers={"X-Request-Id": "the-one-0001"})
 
-    served_lines = lambda: [one for one in written() if one.get("request_id") == "the-one-0001"]  # noqa: E731
+    def served_lines():
+        named = [one for one in written() if one.get("request_id") == "the-one-0001"]
+        return [one for one in named if one["event"] == "request_served"]
+
     eventually(served_lines)  # it is written after the last byte has left
     [line] = served_lines()
     assert (line["method"], line["path"], line["status"]) == (

@@ -434,9 +434,12 @@ def test_many_scrapes_share_one_look(services, app):
 # ---- who may
 
 
-def test_another_machine_reads_nothing_without_a_token(app):
-    passed_on = {"X-Forwarded-For": "203.0.113.9"}
-
+@pytest.mark.parametrize(
+    "passed_on",
+    [{"X-Forwarded-For": "203.0.113.9"}, {"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=203.0.113.9"}],
+    ids=str,
+)
+def test_what_a_proxy_on_this_machine_passes_on_reads_nothing_without_a_token(app, passed_on):
     answer = app.as_(None).get("/metrics", headers=passed_on)
 
     assert (answer.status_code, answer.json()["code"]) == (403, "NOT_ALLOWED")
