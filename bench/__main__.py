@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import change, portrait, start, workers
+from bench import attributes, change, portrait, start, workers
 from bench.figures import show, write
 from core import log
 
@@ -15,6 +15,7 @@ MEASURES = {
     "workers": workers.measure,
     "start": start.measure,
     "change": change.measure,
+    "attributes": attributes.measure,
 }
 RESULT = Path("test-results/bench.json")
 
