@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import change, portrait, proof, recovery, scrape, start, uploads, webhook, workers
+from bench import attributes, change, portrait, proof, recovery, scrape, start, uploads, webhook, workers
 from bench.figures import show, write
 from core import log
 
@@ -20,6 +20,7 @@ MEASURES = {
     "webhook": webhook.measure,
     "recovery": recovery.measure,
     "uploads": uploads.measure,
+    "attributes": attributes.measure,
 }
 RESULT = Path("test-results/bench.json")
 

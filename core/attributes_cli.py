@@ -91,15 +91,21 @@ def commands(open_services: Open, console: Console) -> typer.Typer:
                 return
             if not yes and not typer.confirm("Make them?"):
                 raise typer.Exit(1)
-            with _somebody_works(services, console):
-                succeeded = _make(cells, wanted, services, console)
+            with _hands(services, console) as hands:
+                succeeded = _make(cells, wanted, services, console, hands)
         if not succeeded:
             raise typer.Exit(1)
 
     return app
 
 
-def _make(cells: Sequence[Cell] | None, wanted: AttributePlan, services: Services, console: Console) -> bool:
+def _make(
+    cells: Sequence[Cell] | None,
+    wanted: AttributePlan,
+    services: Services,
+    console: Console,
+    hands: _Hands,
+) -> bool:
     """Ask, and show the run until it is over; True where every picture that was wanted is there.
 
     The first Ctrl+C cancels the run and waits for what was sent already, the second one leaves.
@@ -109,13 +115,31 @@ def _make(cells: Sequence[Cell] | None, wanted: AttributePlan, services: Service
         run = _ask(run_id, cells, wanted, services)
         left_out = bool(run.of(AskOutcome.limit, AskOutcome.price_unknown, AskOutcome.refused))
         _show_skipped(run, console)
-        end = _watch(run_id, services, console)
+        end = _watch(run_id, services, console, hands)
     except KeyboardInterrupt:
-        end = _cancelled(run_id, services, console)
+        end = _cancelled(run_id, services, console, hands)
     if end is None:
         return False
     _show_end(end, console)
     return not left_out and end.done == end.total
+
+
+def _see_through(services: Services, console: Console) -> None:
+    """Wait for the pictures that earlier runs asked for, working where nobody does."""
+    if not _on_their_way(services):
+        return
+    console.print(f"{_on_their_way(services)} are on their way already.")
+    with _hands(services, console) as hands:
+        while _on_their_way(services):
+            hands.look()
+            time.sleep(_LOOK_EVERY)
+    console.print("They have ended.")
+
+
+def _on_their_way(services: Services) -> int:
+    """Cells being made; not those whose outcome is unknown, which wait for a person."""
+    cells = attributes.status(LOCAL_PERSON, services).cells
+    return sum(one.state in {CellState.queued, CellState.running} and not one.why for one in cells)
 
 
 def _ask(run_id: UUID, cells: Sequence[Cell] | None, wanted: AttributePlan, services: Services) -> Run:
@@ -138,20 +162,37 @@ def _ask(run_id: UUID, cells: Sequence[Cell] | None, wanted: AttributePlan, serv
     )
 
 
+class _Hands:
+    """A worker of this process, begun the moment no other one is alive, and kept until the command ends.
+
+    Another command's worker leaves with it, whatever it was doing for us.
+    """
+
+    def __init__(self, services: Services, console: Console, stack: contextlib.ExitStack) -> None:
+        self._services = services
+        self._console = console
+        self._stack = stack
+        self._works = False
+
+    def look(self) -> None:
+        """Begin to work where nobody does; to be called again and again."""
+        if self._works:
+            return
+        with self._services.db.as_service() as conn:
+            alive = workers.any_alive(conn, within=3 * self._services.settings.heartbeat_seconds)
+        if not alive:
+            self._console.print("No worker is running, so this command works itself until it is done.")
+            self._stack.enter_context(worker.in_thread(self._services))
+            self._works = True
+
+
 @contextlib.contextmanager
-def _somebody_works(services: Services, console: Console) -> Generator[None]:
-    """A worker of this process, where no other one is alive."""
-    with services.db.as_service() as conn:
-        alive = workers.any_alive(conn, within=3 * services.settings.heartbeat_seconds)
-    if alive:
-        yield
-        return
-    console.print("No worker is running, so this command works itself until it is done.")
-    with worker.in_thread(services):
-        yield
+def _hands(services: Services, console: Console) -> Generator[_Hands]:
+    with contextlib.ExitStack() as stack:
+        yield _Hands(services, console, stack)
 
 
-def _watch(run_id: UUID, services: Services, console: Console) -> Progress:
+def _watch(run_id: UUID, services: Services, console: Console, hands: _Hands) -> Progress:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -166,6 +207,7 @@ def _watch(run_id: UUID, services: Services, console: Console) -> Progress:
             _advance(bar, task, now)
             if now.is_over:
                 return now
+            hands.look()
             time.sleep(_LOOK_EVERY)
 
 
@@ -177,7 +219,7 @@ def _advance(bar: Bar, task: TaskID, now: Progress) -> None:
     bar.update(task, completed=now.total - now.running - now.queued, total=now.total, left=left + failed)
 
 
-def _cancelled(run_id: UUID, services: Services, console: Console) -> Progress | None:
+def _cancelled(run_id: UUID, services: Services, console: Console, hands: _Hands) -> Progress | None:
     try:
         cancelled, sent = attributes.cancel_run(run_id, LOCAL_PERSON, services)
     except NotFound:
@@ -188,7 +230,7 @@ def _cancelled(run_id: UUID, services: Services, console: Console) -> Progress |
         "to stop; what comes anyway is paid for and kept. Ctrl+C again leaves them to the next worker."
     )
     try:
-        return _watch(run_id, services, console)
+        return _watch(run_id, services, console, hands)
     except KeyboardInterrupt:
         console.print("Left. `python -m core attributes status` shows what became of them.")
         return None

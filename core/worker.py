@@ -54,6 +54,9 @@ NAMES = DBSettings(
     widen_id=True,
 )
 FILE_THREADS = 8
+_PUBLISHERS = (
+    2  # all processor work: more at once would hold up those who take results in and free a provider's place
+)
 _PROBE_AFTER = 2.0  # seconds
 _ONCE_A_DAY = "23 4 * * *"  # UTC
 _FASTEST_TICK = 1  # seconds; the engine's clock counts whole ones
@@ -176,7 +179,7 @@ def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
     manager.entrypoint(queue.MATCH, concurrency_limit=FILE_THREADS, on_failure="hold")(
         _entry(matching.match, services, threads.files)
     )
-    manager.entrypoint(queue.PUBLISH, concurrency_limit=FILE_THREADS, on_failure="hold")(
+    manager.entrypoint(queue.PUBLISH, concurrency_limit=_PUBLISHERS, on_failure="hold")(
         _entry(publishing.publish_or_later, services, threads.files)
     )
     manager.entrypoint(queue.RESCUE, concurrency_limit=RESCUES, on_failure="hold")(
