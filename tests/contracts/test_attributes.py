@@ -232,11 +232,18 @@ def test_a_row_of_an_older_name_counts_and_nothing_is_bought(services, pia, make
     assert fal.counts()["accepted"] == 0
 
 
-def test_two_who_ask_for_everything_at_once_make_each_cell_once(build, pia, flux, fal):
-    processes = [build(), build()]
+def test_four_people_who_ask_for_everything_at_once_make_each_cell_once(build, pia, flux, fal):
+    processes = [build() for _ in range(4)]
+    people = [pia, *(builders.a_person(processes[0].db, f"paul{n}", Role.product) for n in range(3))]
 
-    with ThreadPoolExecutor(2) as pool:
-        runs = list(pool.map(lambda services: attributes.generate(pia, services, model_id=flux), processes))
+    with ThreadPoolExecutor(4) as pool:
+        runs = list(
+            pool.map(
+                lambda person, services: attributes.generate(person, services, model_id=flux),
+                people,
+                processes,
+            )
+        )
     builders.work(processes[0])
 
     asked = [one.cell for run in runs for one in run.of(AskOutcome.asked)]
