@@ -1,22 +1,25 @@
-"""Everything at once, at random, for CHAOS_SECONDS: dying and frozen workers, a dying database, moody providers, a
-storage that goes away, people who cancel. Afterwards every picture that a provider finished is saved once, or says
+"""Everything at once, at random, for CHAOS_SECONDS: dying and frozen workers, a dying database, moody providers,
+webhooks that come twice or late or forged or never, a storage that goes away, people who cancel. Afterwards every picture that a provider finished is saved once, or says
 why not, and what the providers charged for stands in our ledger.
 """
 
 import os
 import random
 import signal
+import socket
 import time
 from pathlib import Path
 
 import psycopg
 import pytest
+from starlette.requests import HTTPConnection
 
-from core import generation
+from core import api, generation
 from core.errors import StudioError
 from core.values import JobId, PortraitRequest
 from tests.chaos.plant import Plant, open_plant
 from tests.chaos.stores import Store, open_store
+from tests.fix_services import serving
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "120"))
 SEED = int(os.environ.get("CHAOS_SEED", str(random.SystemRandom().randrange(10**6))))
@@ -46,6 +49,13 @@ FAULTS = (
     {"at": "outcome", "kind": "media_expired"},
     {"at": "outcome", "kind": "regress"},
     {"at": "outcome", "kind": "late_result"},
+    {"at": "webhook", "kind": "doubled"},
+    {"at": "webhook", "kind": "doubled"},
+    {"at": "webhook", "kind": "out_of_order"},
+    {"at": "webhook", "kind": "forged"},
+    {"at": "webhook", "kind": "stale", "seconds": 4000},
+    {"at": "webhook", "kind": "slow", "seconds": 3},
+    {"at": "webhook", "kind": "lost"},
 )
 
 
@@ -55,11 +65,12 @@ FAULTS = (
 def test_nothing_paid_is_lost_and_nothing_is_paid_twice(tmp_path_factory, kind):
     print(f"CHAOS_SEED={SEED}, {SECONDS / 2:.0f} s on {kind} storage")
     chance = random.Random(SEED)
+    port = free_port()
+    settings = {"GIVE_UP_AFTER": "20", "PUBLIC_URL": f"http://127.0.0.1:{port}", **LIMITS}
     with (
         open_store(kind) as store,
-        open_plant(
-            tmp_path_factory.mktemp("chaos"), None, GIVE_UP_AFTER="20", **LIMITS, **store.settings()
-        ) as plant,
+        open_plant(tmp_path_factory.mktemp("chaos"), None, **settings, **store.settings()) as plant,
+        serving(api.build(plant.services, Nobody()), port=port),
     ):
         plant.emulator.set(latency=0.4, format="jpeg", width=512, height=768)
         storm = Storm(plant, store, chance)
@@ -75,6 +86,19 @@ def test_nothing_paid_is_lost_and_nothing_is_paid_twice(tmp_path_factory, kind):
         assert told["charged and shown as free"] == []
         assert told["leaked_keys"] == 0
         assert told["saved"] > 0
+
+
+class Nobody:
+    """A gate that knows no person: webhooks need none."""
+
+    def person(self, _conn: HTTPConnection) -> None:
+        return None
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
 
 
 class Storm:
@@ -194,6 +218,7 @@ class Storm:
             "saved": len(saved),
             "unknown": len(unknown),
             "failed or cancelled": len(explained),
+            "webhooks": self.webhooks(),
             "unfinished": self.unfinished(),
             "sent_twice": len(accepted) - len({word for word, _, _ in accepted}),
             "lost": sorted(set(finished_well) - saved - unknown),
@@ -204,6 +229,15 @@ class Storm:
             "charged and shown as free": sorted(charged - self.words_with_spend()),
             "leaked_keys": self.plant.emulator.counts(requests=False)["leaked_keys"],
         }
+
+    def webhooks(self) -> dict[str, int]:
+        """What the webhooks that came did, by our own record."""
+        with psycopg.connect(self.plant.dsn) as conn:
+            return dict(
+                conn.execute(
+                    "SELECT deed, count(*) FROM studio.callbacks GROUP BY deed ORDER BY deed"
+                ).fetchall()
+            )
 
     def accepted_words(self) -> list[tuple[str, bool, bool]]:
         """For each request a provider took: which job's words it held, whether a good picture came of it, and
