@@ -475,6 +475,20 @@ def test_a_webhook_at_another_providers_address_does_nothing(called, did):
     did("another provider's", called.provider, "refused or of no request")
 
 
+@pytest.mark.parametrize("provider", ["runpod"], indirect=True)
+def test_a_token_opens_only_its_own_providers_address(called):
+    job_id = lost(called)
+    runpods = called.services.providers["runpod"]
+    url = callback_url(called.submission(job_id), runpods, called.services).replace("/runpod", "/novita")
+    body = {"payload": {"task": {"task_id": "made-up", "status": "TASK_STATUS_SUCCEED"}}}
+
+    answer = httpx.post(url, json=body, trust_env=False)
+
+    assert (answer.status_code, answer.json()["did"]) == (200, Deed.unknown_request)
+    assert called.deeds(job_id) == []
+    assert builders.entries(called.services) == []
+
+
 @each_signed
 def test_a_webhook_on_a_request_we_hold_for_refused_becomes_a_finding(called, did, eventually):
     job_id = lost(called)
