@@ -62,10 +62,10 @@ def measure() -> list[Figure]:
         _rows(services, made)
         count = _count_floor(services)
         reading = count + _read_floor(folder)
-        rows, rows_memory = _run(folder, services)
+        rows, rows_memory, _ = _run(folder, services)
         _refuse_unlike(rows, PORTRAITS, "passed")
-        hour, _ = _run(folder, services, "--since", "1h")
-        objects, memory = _run(folder, services, "--with-objects")
+        hour, _, _ = _run(folder, services, "--since", "1h")
+        objects, memory, worked = _run(folder, services, "--with-objects")
         _refuse_unlike(objects, PORTRAITS, "passed")
     note = f"{PORTRAITS:,} portraits"
     return [
@@ -83,7 +83,7 @@ def measure() -> list[Figure]:
             unit="s",
             budget=60,
             floor=reading,
-            note=f"{note} of {PICTURE // 1000} kB; floor: reading the same bytes and one count",
+            note=f"{note} of {PICTURE // 1000} kB; floor: reading the same bytes and one count; {worked:.1f} s of processor",
         ),
         Figure(what="its memory", measured=memory, unit="MB", budget=300, note="largest, of its process"),
         Figure(
@@ -237,8 +237,8 @@ def _metadata(one: Made) -> str:
     )
 
 
-def _run(folder: Path, services: Services, *words: str) -> tuple[autosave.Run, float]:
-    """The command's own run and its process's largest memory in MB. Raises RuntimeError where it found fault."""
+def _run(folder: Path, services: Services, *words: str) -> tuple[autosave.Run, float, float]:
+    """The command's own run, its process's largest memory in MB and its processor time in s. Raises RuntimeError where it found fault."""
     child = subprocess.Popen(
         [sys.executable, "-m", "core", "audit", *words],
         cwd=folder,
@@ -250,7 +250,8 @@ def _run(folder: Path, services: Services, *words: str) -> tuple[autosave.Run, f
     if child.returncode != 0:
         raise RuntimeError(f"The proof ended with status {child.returncode}; its words are above.")
     with services.db.as_service() as conn:
-        return autosave.runs(conn, limit=1)[0], used.ru_maxrss * 1024 / MEGABYTE
+        [run] = autosave.runs(conn, limit=1)
+    return run, used.ru_maxrss * 1024 / MEGABYTE, used.ru_utime + used.ru_stime
 
 
 def _seconds(run: autosave.Run) -> float:

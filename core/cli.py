@@ -200,7 +200,7 @@ def audit(
     with _services() as services:
         begin = _moment_of(since)
         run = _prove(services, begin, with_objects=with_objects, resume=resume)
-        console.print(_health(run))
+        _show_health(run)
         if repair is not None:
             _repair(repair, begin, services)
         with services.db.as_service() as conn:
@@ -231,17 +231,22 @@ def _repair(kind: Reason, since: datetime | None, services: Services) -> None:
     console.print(table if report else f"Nothing is broken for {kind}.")
 
 
-def _health(run: Run) -> Table:
-    table = Table("Check", "Passed", "Failed", "Not checked", "Not applicable", "Why")
+def _show_health(run: Run) -> None:
+    """How each check was answered, and every reason that was met, with its sentence."""
+    table = Table("Check", *(outcome.replace("_", " ").capitalize() for outcome in Outcome))
+    met = Counter[Reason]()
     for check in Check:
-        sums, words = dict.fromkeys(Outcome, 0), list[str]()
-        for word, number in sorted(run.tally.get(check, {}).items()):
+        sums = Counter[Outcome]()
+        for word, number in run.tally.get(check, {}).items():
             reason = None if word == proved.PASSED else Reason(word)
             sums[proved.outcome_of(reason)] += number
             if reason is not None:
-                words.append(f"{number} × {word}")
-        table.add_row(check, *(f"{sums[outcome]:,}" for outcome in Outcome), ", ".join(words))
-    return table
+                met[reason] += number
+        table.add_row(check, *(f"{sums[outcome]:,}" for outcome in Outcome))
+    console.print(table)
+    for reason in Reason:
+        if met[reason]:
+            console.print(f"{met[reason]:,} × {reason}: {proved.SENTENCES[reason]}")
 
 
 def _moment_of(since: str) -> datetime | None:

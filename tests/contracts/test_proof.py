@@ -14,8 +14,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 import stamina
+from typer.testing import CliRunner
 
-from core import portraits, proof
+from core import cli, portraits, proof
 from core.audit import autosave
 from core.audit.autosave import CHECK_OF, SENTENCES, Check, Outcome, Reason
 from core.errors import Conflict, StorageFailed
@@ -554,3 +555,35 @@ def test_a_store_that_is_away_finds_nothing_broken_and_the_run_goes_on_later(far
 
     assert nothing == {}
     assert (run.looked_at, run.broken) == (3, 0)
+
+
+# ---- the command
+
+
+@pytest.fixture
+def command(services, monkeypatch):
+    """`python -m core audit` on this test's database and files."""
+    monkeypatch.setenv("DATABASE_URL", services.db.dsn)
+    monkeypatch.setenv("STUDIO_HOME", str(services.settings.home))
+    return lambda *words: CliRunner().invoke(cli.app, ["audit", *words])
+
+
+def test_the_command_ends_with_status_one_until_what_is_broken_was_repaired(services, saved, command):
+    _, _, thumbnail = paths(services, saved)
+    services.storage.delete(LIBRARY, thumbnail)
+
+    by_rows = command()
+    by_files = command("--with-objects", "--since", "1h")
+    repaired = command("--with-objects", "--repair", "thumbnail_missing")
+    after = command("--with-objects", "--resume")
+
+    assert [one.exit_code for one in (by_rows, by_files, repaired, after)] == [0, 1, 0, 0]
+    assert "THUMBNAIL_MISSING" in by_files.output.replace("\n", "")
+    assert services.storage.info(LIBRARY, thumbnail) is not None
+
+
+def test_the_command_says_how_a_time_is_written(command):
+    wrong = command("--since", "yesterday")
+
+    assert wrong.exit_code == 1
+    assert "30m, 1h, 2d" in wrong.output
