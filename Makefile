@@ -51,7 +51,8 @@ chaos: $(DEV) ## random faults and killed processes (CHAOS_SECONDS: how long)
 	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} $(PYTEST) -m chaos $(ARGS) tests/chaos
 
 soak: $(DEV) browser ## browser stories and chaos in their full sizes; an hour and more
-	SOAK=1 CHAOS_SECONDS=$${CHAOS_SECONDS:-3600} $(PYTEST) --timeout 0 -m "e2e or chaos" $(ARGS)
+	SOAK=1 CHAOS_SECONDS=$${CHAOS_SECONDS:-1200} $(PYTEST) --timeout 0 -m "e2e or chaos" $(ARGS)
+	SOAK=1 $(PYTEST) --timeout 0 tests/contracts/test_schema.py $(ARGS)
 
 bench: $(DEV) ## what takes how long, beside the budgets
 	$(BIN)/python -m bench $(ARGS)
