@@ -5,12 +5,14 @@ routes do. Names are the API's (camel case), times are milliseconds, money is te
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from core.callbacks import Deed
 from core.errors import StudioError
 from core.values import JobStage, JobStatus
 
@@ -96,6 +98,83 @@ class FalImageAnswer(Answer):
     status: Literal["completed", "queued"]
     result_url: str | None
     job_id: UUID
+
+
+class CallbackAnswer(Answer):
+    """What a provider's report did."""
+
+    success: Literal[True] = True
+    did: Deed
+
+
+class Proposal(Answer):
+    """One field: what stands there and what is proposed, each a text or a list of texts."""
+
+    field: str
+    label: str
+    present: str | Sequence[str] | None
+    proposed: str | Sequence[str]
+
+
+class SuggestionsAnswer(Answer):
+    """Proposals beside the present texts; nothing was changed."""
+
+    success: Literal[True] = True
+    suggestion_id: UUID
+    character_id: UUID | None
+    version: int | None = Field(description="The version the proposals were written for.")
+    source: str = Field(description="`model`, or `offline` where no chat model is set up.")
+    model: str | None
+    suggestions: Sequence[Proposal]
+    warnings: Sequence[str]
+    cost_usd: str | None = Field(description="null: not known")
+
+
+class ReferenceNote(Answer):
+    """What was done to an upload, in words."""
+
+    code: str
+    sentence: str
+
+
+class ReferenceAnswer(Answer):
+    """A stored reference picture."""
+
+    id: UUID
+    character_id: UUID
+    reference_image_url: str = Field(description="Its address, as referenceImageUrl takes it.")
+    image_url: str = Field(description="A signed link that ends; never store it.")
+    media_type: str
+    width: int
+    height: int
+    uploaded_at: datetime
+    notes: Sequence[ReferenceNote]
+    used: bool
+    version: int | None = Field(description="The character's version, where it follows this reference now.")
+
+
+class UploadAnswer(ReferenceAnswer):
+    """The reference that was kept."""
+
+    success: Literal[True] = True
+
+
+class MatchingModel(Answer):
+    """A model that can match a picture."""
+
+    id: UUID
+    name: str
+    provider: str
+    price: str
+
+
+class ReferencesAnswer(Answer):
+    """References, newest first, and the models that can match one."""
+
+    success: Literal[True] = True
+    references: Sequence[ReferenceAnswer]
+    models: Sequence[MatchingModel]
+    models_in_words: str
 
 
 class Refusal(Answer):

@@ -14,6 +14,11 @@ from core.api.answers import Refusal, refusal
 VERSION = "1"
 TAGS = (
     {"name": "Portraits", "description": "Ask for a picture and see where it stands."},
+    {
+        "name": "Characters",
+        "description": "Proposals for a character's fields, and the pictures it may follow.",
+    },
+    {"name": "Providers", "description": "Where providers report what became of a request."},
     {"name": "Files", "description": "Stored pictures, for whoever holds a link that we signed."},
     {"name": "Health", "description": "Whether it lives, whether it can work, and its numbers."},
 )

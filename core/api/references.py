@@ -7,7 +7,7 @@ page could send without asking first (a form's types, or none) is refused here (
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -16,8 +16,24 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from core import references
+from core.api.answers import (
+    MatchingModel,
+    ReferenceAnswer,
+    ReferenceNote,
+    ReferencesAnswer,
+    UploadAnswer,
+    refusals,
+)
 from core.api.asking import Asking, Serving, absolute
-from core.errors import BadRequest
+from core.errors import (
+    BadImage,
+    BadRequest,
+    Conflict,
+    NotAllowed,
+    NotFound,
+    PolicyRefused,
+    StorageFailed,
+)
 from core.references import Reference
 from core.values import CharacterId
 
@@ -53,10 +69,31 @@ class _Refused(Exception):
 
 def router() -> APIRouter:
     """POST and GET /references."""
-    found = APIRouter(prefix="/references")
+    found = APIRouter(prefix="/references", tags=["Characters"])
     room = asyncio.Semaphore(_AT_ONCE)
 
-    @found.post("", openapi_extra=_BODY, status_code=201)
+    @found.post(
+        "",
+        operation_id="upload_reference",
+        summary="Keep a picture as a reference",
+        response_model=None,
+        openapi_extra=_BODY,
+        status_code=201,
+        responses={
+            201: {"model": UploadAnswer, "description": "Kept."},
+            **refusals(
+                BadRequest, NotAllowed, NotFound, Conflict, PolicyRefused, BadImage, StorageFailed,
+                codes={
+                    400: ("RIGHTS_NOT_CONFIRMED", "FILE_NAME", "BROKEN_OFF"),
+                    415: ("NOT_A_PICTURE",),
+                    422: (
+                        "POLICY_MINOR", "IMAGE_ANIMATED", "IMAGE_BLANK", "IMAGE_BROKEN", "IMAGE_TOO_LARGE",
+                        "IMAGE_TOO_SMALL",
+                    ),
+                },
+            ),
+        },
+    )  # fmt: skip
     async def upload(  # pyright: ignore[reportUnusedFunction]
         request: Request,
         services: Serving,
@@ -88,34 +125,44 @@ def router() -> APIRouter:
                 use=use,
                 version=version,
             )
-        return JSONResponse({"success": True, **_described(kept, request)}, 201)
+        told = UploadAnswer(**_described(kept, request).model_dump())
+        return JSONResponse(told.as_json(), 201)
 
-    @found.get("")
+    @found.get(
+        "",
+        operation_id="references",
+        summary="Stored references, and the models that can match one",
+        response_model=None,
+        responses={
+            200: {"model": ReferencesAnswer, "description": "Newest first."},
+            **refusals(NotAllowed, NotFound),
+        },
+    )
     def listed(  # pyright: ignore[reportUnusedFunction]
         request: Request,
         services: Serving,
         person: Asking,
         character_id: Annotated[UUID | None, Query(alias="characterId")] = None,
         limit: Annotated[int, Query(ge=1, le=references.MOST_RECENT)] = 24,
-    ) -> dict[str, Any]:
+    ) -> JSONResponse:
         """The last uploads of this person, or all that a character may follow; and how many models match a picture."""
         of = CharacterId(character_id) if character_id else None
         found_ones = references.recent(person, services, character_id=of, limit=limit)
         serving = references.serving(person, services)
-        return {
-            "success": True,
-            "references": [_described(one, request) for one in found_ones],
-            "models": [
-                {
-                    "id": str(one.model.id),
-                    "name": one.model.display_name,
-                    "provider": one.model.provider,
-                    "price": one.price_words,
-                }
+        told = ReferencesAnswer(
+            references=[_described(one, request) for one in found_ones],
+            models=[
+                MatchingModel(
+                    id=one.model.id,
+                    name=one.model.display_name,
+                    provider=one.model.provider,
+                    price=one.price_words,
+                )
                 for one in serving.models
             ],
-            "modelsInWords": serving.words,
-        }
+            models_in_words=serving.words,
+        )
+        return JSONResponse(told.as_json())
 
     return found
 
@@ -155,17 +202,17 @@ def _too_long() -> _Refused:
     return _Refused(413, "TOO_LARGE", f"A picture has at most {most} MB. Make it smaller, and send it again.")
 
 
-def _described(one: Reference, request: Request) -> dict[str, Any]:
-    return {
-        "id": str(one.id),
-        "characterId": str(one.character_id),
-        "referenceImageUrl": one.address,
-        "imageUrl": absolute(one.link, request),
-        "mediaType": one.media_type,
-        "width": one.width,
-        "height": one.height,
-        "uploadedAt": one.uploaded_at.isoformat(),
-        "notes": [{"code": note.code, "sentence": note.sentence} for note in one.notes],
-        "used": one.character is not None,
-        "version": one.character.version if one.character else None,
-    }
+def _described(one: Reference, request: Request) -> ReferenceAnswer:
+    return ReferenceAnswer(
+        id=one.id,
+        character_id=one.character_id,
+        reference_image_url=one.address,
+        image_url=absolute(one.link, request),
+        media_type=one.media_type,
+        width=one.width,
+        height=one.height,
+        uploaded_at=one.uploaded_at,
+        notes=[ReferenceNote(code=note.code, sentence=note.sentence) for note in one.notes],
+        used=one.character is not None,
+        version=one.character.version if one.character else None,
+    )

@@ -3,21 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter
+from fastapi import Body as Examples
+from fastapi.openapi.models import Example
+from fastapi.responses import JSONResponse
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from core import suggestions
-from core.api.asking import Asking, Body, Serving
+from core.api.answers import Proposal, SuggestionsAnswer, refusals
+from core.api.asking import Asking, Body, IdempotencyKey, Serving
+from core.errors import (
+    BadRequest,
+    BadSuggestion,
+    BudgetSpent,
+    Conflict,
+    NotAllowed,
+    NotFound,
+    PolicyRefused,
+    ProviderBusy,
+    ProviderPaused,
+    TooMany,
+)
 from core.offline_suggestions import Value
 from core.suggestions import SuggestionRequest, Suggestions
 from core.values import CharacterId, Gender
 
 AT_ONCE = 16  # of the 40 threads that all sync calls share: models take half a minute each
 
+_EXAMPLES: dict[str, Example] = {
+    "one field": {
+        "summary": "Another persona for what the form says now",
+        "value": {
+            "field": "persona",
+            "characterData": {
+                "name": "Juniper Vale",
+                "description": "A retired lighthouse keeper who repairs music boxes and argues with seagulls.",
+            },
+            "turn": 1,
+        },
+    },
+    "every field": {"summary": "Something for everything that is empty", "value": {"field": "all"}},
+}
 _Text = Annotated[str | None, Field(max_length=4000)]
 _Texts = Annotated[tuple[Annotated[str, Field(max_length=600)], ...] | None, Field(max_length=20)]
 
@@ -68,37 +98,54 @@ class SuggestionsBody(Body):
 
 def router() -> APIRouter:
     """The call under /functions/v1 that proposes."""
-    found = APIRouter(prefix="/functions/v1")
+    found = APIRouter(prefix="/functions/v1", tags=["Characters"])
     places = asyncio.Semaphore(AT_ONCE)
 
-    @found.post("/character-suggestions")
+    @found.post(
+        "/character-suggestions",
+        operation_id="character_suggestions",
+        summary="Propose texts for a character",
+        response_model=None,
+        responses={
+            200: {"model": SuggestionsAnswer, "description": "Proposals; nothing was changed."},
+            **refusals(
+                BadRequest, BudgetSpent, NotAllowed, NotFound, Conflict, PolicyRefused, TooMany, BadSuggestion,
+                ProviderBusy, ProviderPaused,
+                codes={
+                    402: ("PRICE_UNKNOWN",),
+                    409: ("IDEMPOTENCY_KEY_REUSED", "IN_PROGRESS"),
+                    422: ("POLICY_MINOR",),
+                },
+                open_at=502,
+            ),
+        },
+    )  # fmt: skip
     async def character_suggestions(  # pyright: ignore[reportUnusedFunction]
-        body: SuggestionsBody,
+        body: Annotated[SuggestionsBody, Examples(openapi_examples=_EXAMPLES)],
         services: Serving,
         person: Asking,
-        idempotency_key: Annotated[str | None, Header()] = None,
-    ) -> dict[str, Any]:
+        idempotency_key: IdempotencyKey = None,
+    ) -> JSONResponse:
         """Propose texts beside the present ones; nothing of the character is changed."""
         asked = body.as_request(idempotency_key)
         async with places:
             made = await run_in_threadpool(suggestions.suggest, asked, person, services)
-        return _described(made)
+        return JSONResponse(_described(made).as_json())
 
     return found
 
 
-def _described(made: Suggestions) -> dict[str, Any]:
-    return {
-        "success": True,
-        "suggestionId": str(made.id),
-        "characterId": str(made.character_id) if made.character_id else None,
-        "version": made.version,
-        "source": made.source,
-        "model": made.model,
-        "suggestions": [
-            {"field": one.field, "label": one.label, "present": one.present, "proposed": one.proposed}
+def _described(made: Suggestions) -> SuggestionsAnswer:
+    return SuggestionsAnswer(
+        suggestion_id=made.id,
+        character_id=made.character_id,
+        version=made.version,
+        source=made.source,
+        model=made.model,
+        suggestions=[
+            Proposal(field=one.field, label=one.label, present=one.present, proposed=one.proposed)
             for one in made.proposals
         ],
-        "warnings": list(made.warnings),
-        "costUsd": str(made.cost_usd) if made.cost_usd is not None else None,
-    }
+        warnings=made.warnings,
+        cost_usd=str(made.cost_usd) if made.cost_usd is not None else None,
+    )

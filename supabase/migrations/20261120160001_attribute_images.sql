@@ -259,7 +259,8 @@ begin
   end if;
   select * into price from studio.price_of(model.id, p_width, p_height);
   mine := case price.unit
-    when 'megapixel' then price.amount * ceil(p_width * p_height / 1000000.0) / (p_width * p_height / 1000000.0)
+    when 'megapixel' then ceil(p_width * p_height / 1000000.0)
+      * (select at.price from studio.price_at(model.id, p_width, p_height, now()) at)
     else price.amount end;
   if run.limit_usd is not null then
     held := studio.held_by_attribute_run(p_run, me);

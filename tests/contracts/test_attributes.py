@@ -156,7 +156,7 @@ def test_the_cost_of_a_run_is_known_before_and_after(services, pia, flux, make):
     run = make(*FEW)
 
     after = attributes.progress(run.id, pia, services)
-    assert plan.total_usd == 3 * plan.price == Decimal(3) * Decimal("0.0249696")
+    assert plan.total_usd == 3 * plan.price == 3 * Decimal("0.02497")
     assert (after.done, after.total, after.is_over) == (3, 3, True)
     assert (after.spent_usd, after.unknown_costs) == (Decimal("0.075000"), 0)
 

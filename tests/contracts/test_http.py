@@ -366,7 +366,8 @@ HEAD = f"POST {PORTRAIT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer an
 
 
 def test_a_body_that_comes_a_byte_at_a_time_is_given_up_in_time(services, ana, app, monkeypatch):
-    monkeypatch.setattr(BodyLimit.__init__, "__kwdefaults__", {"longest": 1024 * 1024, "slowest": 0.5})
+    kwdefaults = BodyLimit.__init__.__kwdefaults__
+    monkeypatch.setattr(BodyLimit.__init__, "__kwdefaults__", dict(kwdefaults, slowest=0.5))
     with served(services) as serving_it:
         serving_it.as_(ana)
         begun = time.monotonic()

@@ -24,9 +24,9 @@ from tests.builders import a_character, a_finished_portrait, rows
 from tests.fix_services import served
 
 SOAK = os.environ.get("SOAK") == "1"
-EXAMPLES = 1000 if SOAK else 25  # made-up requests of each kind for each call
+EXAMPLES = 1000 if SOAK else 8  # made-up requests of each kind for each call
 MOST_WAITING = 40
-PATIENCE = 3600 if SOAK else 150  # seconds
+PATIENCE = 3600 if SOAK else 170  # seconds
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
     "response_schema_conformance,ignored_auth,use_after_free"
@@ -38,6 +38,10 @@ SPECIFIED = {
     ("post", "/functions/v1/fal-image"): {200, 400, 401, 402, 403, 404, 409, 422, 429, 503},
     ("get", "/functions/v1/jobs/{job_id}"): {200, 400, 401, 403, 404},
     ("get", "/files/{bucket}/{path}"): {200, 206, 304, 403, 404, 416},
+    ("post", "/functions/v1/character-suggestions"): {200, 400, 401, 402, 403, 404, 409, 422, 429, 503},
+    ("post", "/callbacks/{provider}"): {200, 400, 403, 404, 413, 503},
+    ("post", "/references"): {201, 400, 401, 403, 404, 409, 413, 415, 422},
+    ("get", "/references"): {200, 401, 403, 404},
     ("get", "/healthz"): {200, 403},
     ("get", "/readyz"): {200, 503},
     ("get", "/metrics"): {200, 401, 403},
