@@ -441,6 +441,7 @@ def a_large_upload():
 
 def test_a_large_reference_travels_by_our_own_link_where_people_reach_us_from_outside(build, fal):
     outside = build(public_url="https://studio.portraits.org")
+    fal.fault("webhook", "lost", count=None)  # that address is nobody's
     ana = a_person(outside.db, "ana", Role.editor)
     character = a_character(ana, outside)
     used = uploaded(character, ana, outside, a_large_upload(), use=True)
