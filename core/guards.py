@@ -16,10 +16,19 @@ from core.errors import SetupFailed
 from core.settings import Settings
 
 _JSON_ONLY = "/functions/"
+# What a studio without sign-in serves to the outside: each proves itself by a signature or a token.
+_FOR_ALL = ("/callbacks/", "/files/", "/metrics", "/healthz", "/readyz")
+_PASSED_ON = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")  # what proxies add
 _CALLBACKS = "/callbacks/"  # sent by servers: no Origin, and a signature or a token instead of a person
 LONGEST_BODY = 1024 * 1024  # bytes: a character with every field full is a tenth of it
 LONGEST_CALLBACK = 8 * LONGEST_BODY  # RunPod's hold the request and the picture (reference/providers.md §4.3)
 SLOWEST_BODY = 20.0  # seconds until all of it is here
+
+
+_CLOSED = (
+    "This studio has no sign-in, so it answers pages and calls on its own machine only; from outside it takes "
+    "providers' reports and serves signed links. Set ALLOW_NO_SIGN_IN=yes if everybody there may spend."
+)
 
 
 class SameOrigin:
@@ -27,11 +36,12 @@ class SameOrigin:
 
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app = app
-        public = urlsplit(settings.public_url or "").netloc.lower()
-        self._hosts = frozenset(filter(None, (public, settings.studio_host.lower())))
+        self._public = urlsplit(settings.public_url or "").netloc.lower()
+        self._hosts = frozenset(filter(None, (self._public, settings.studio_host.lower())))
         self._origins = frozenset(settings.origins)
         # Until sign-in through Supabase stands in front, whoever gets a request in may spend.
         self._checks_host = settings.supabase_url is None
+        self._is_closed = self._checks_host and not settings.allow_no_sign_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or say why not."""
@@ -56,6 +66,8 @@ class SameOrigin:
         host = headers.get("host", "").lower()
         if self._checks_host and not self._is_ours(host):
             return 403, "FOREIGN_HOST", "This studio answers only under its own address."
+        if self._is_closed and not scope["path"].startswith(_FOR_ALL) and self._is_outside(headers, host):
+            return 403, "NO_SIGN_IN", _CLOSED
         origin = headers.get("origin")
         from_page = scope["type"] == "websocket" or not scope["path"].startswith(_CALLBACKS)
         if origin is not None and from_page and not self._is_allowed(origin, host):
@@ -67,6 +79,11 @@ class SameOrigin:
     def _is_ours(self, host: str) -> bool:
         name = _name(host)
         return host in self._hosts or name in self._hosts or name == "localhost" or _is_loopback(name)
+
+    def _is_outside(self, headers: Headers, host: str) -> bool:
+        """Whether somebody beyond this machine asks: under PUBLIC_URL's host, or through a proxy."""
+        is_public = host == self._public and not _is_loopback(_name(host)) and _name(host) != "localhost"
+        return is_public or any(name in headers for name in _PASSED_ON)
 
     def _is_allowed(self, origin: str, host: str) -> bool:
         return (_netloc(origin) == host and host != "") or origin.rstrip("/") in self._origins

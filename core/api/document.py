@@ -33,7 +33,10 @@ _REQUEST_ID = {
     }
 }
 # What may answer before a route does, or when everything behind it is away.
-_ANY_CALL = {403: ("FOREIGN_HOST", "FOREIGN_ORIGIN"), 500: ("INTERNAL", "STUDIO_ERROR", "SETUP", "SCHEMA")}
+_ANY_CALL = {
+    403: ("FOREIGN_HOST", "FOREIGN_ORIGIN", "NO_SIGN_IN"),
+    500: ("INTERNAL", "STUDIO_ERROR", "SETUP", "SCHEMA"),
+}
 _ROWS = {503: ("DATABASE_UNAVAILABLE",), 504: ("TIMED_OUT",)}
 _BODY = {400: ("BAD_REQUEST",), 408: ("TOO_SLOW",), 413: ("TOO_LARGE",), 415: ("NOT_JSON",)}
 _FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")  # our misshapen requests are 400, in our form

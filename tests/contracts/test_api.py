@@ -343,6 +343,54 @@ def test_a_size_that_no_picture_has_is_refused_by_the_database_too(services, ana
         )
 
 
+OUTSIDE = (
+    {"Host": "studio.portraits.example"},
+    {"X-Forwarded-For": "203.0.113.9"},
+    {"Forwarded": "for=203.0.113.9"},
+    {"Via": "1.1 somewhere"},
+    {"X-Real-IP": "203.0.113.9"},
+)
+
+
+@pytest.mark.parametrize("headers", OUTSIDE, ids=lambda one: next(iter(one)))
+@pytest.mark.parametrize(
+    "path", [PORTRAIT, "/functions/v1/jobs/00000000-0000-4000-8000-000000000001", "/references", "/docs"]
+)
+def test_a_studio_without_sign_in_answers_nobody_from_outside(build, ana, headers, path):
+    services = build(public_url="https://studio.portraits.example")
+    with served(services) as app:
+        client = app.as_(ana)
+        body = {"json": {"characterData": UNSAVED}} if path == PORTRAIT else {}
+
+        answer = client.request("POST" if body else "GET", path, headers=headers, **body)
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "NO_SIGN_IN")
+    assert rows(services.db, "SELECT id FROM jobs") == []
+
+
+@pytest.mark.parametrize("headers", OUTSIDE, ids=lambda one: next(iter(one)))
+def test_from_outside_come_reports_and_links_that_prove_themselves(build, ana, headers):
+    services = build(public_url="https://studio.portraits.example")
+    with served(services) as app:
+        client = app.as_(ana)
+
+        report = client.post("/callbacks/fal", headers=headers, content=b"{}")
+        link = client.get("/files/user-library/x.png", headers=headers)
+        lives = client.get("/healthz", headers=headers)
+
+    assert (report.status_code, report.json()["code"]) == (403, "FORGED")
+    assert (link.status_code, link.json()["code"]) == (403, "LINK_INVALID")
+    assert lives.status_code == 200
+
+
+def test_a_studio_that_is_meant_to_be_open_answers_from_outside(build, ana):
+    services = build(public_url="https://studio.portraits.example", allow_no_sign_in=True)
+    with served(services) as app:
+        answer = app.as_(ana).get("/references", headers=OUTSIDE[0])
+
+    assert answer.status_code == 200
+
+
 def test_without_a_sign_in_a_foreign_host_is_refused_on_a_server_database_too(build, ana):
     services = build(database_url="postgresql://somewhere.invalid/studio")
     with served(services) as serving_it:
