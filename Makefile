@@ -41,8 +41,9 @@ check: $(DEV) ## format, rules, types, imports
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
+# Three at once on two cores: many tests wait for a clock.
 test: $(DEV) $(PEERS) browser ## everything but the long browser stories and the long chaos runs
-	$(PYTEST) -n 2 -m "not e2e and not chaos" $(ARGS)
+	$(PYTEST) -n 3 -m "not e2e and not chaos" $(ARGS)
 
 e2e: $(DEV) browser ## every browser story
 	$(PYTEST) -n 2 -m "not chaos" $(ARGS) tests/e2e
