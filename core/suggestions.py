@@ -145,11 +145,15 @@ def suggest(asked: SuggestionRequest, person: Person, services: Services) -> Sug
     if not person.holds(Role.editor):
         raise NotAllowed("Suggestions need the editor role. Ask an admin for it.")
     _refuse_misshapen(asked)
+    # Of what the caller said, before what is saved: that may change between two clicks.
+    fingerprint = _fingerprint(replace(asked, idempotency_key=None))
+    if services.chat is not None and (standing := _standing(asked, fingerprint, person, services)):
+        return standing
     whole = _with_saved(asked, person, services)
     policy.check_texts(_texts(whole.fields))
     if services.chat is None:
         return _offline(whole, services)
-    return _bought(whole, services.chat, person, services)
+    return _bought(whole, fingerprint, services.chat, person, services)
 
 
 def wanted_fields(wanted: str) -> tuple[str, ...]:
@@ -238,11 +242,23 @@ def _fingerprint(what: object) -> str:
 # ---- bought
 
 
-def _bought(asked: SuggestionRequest, chat: Chat, person: Person, services: Services) -> Suggestions:
+def _standing(
+    asked: SuggestionRequest, fingerprint: str, person: Person, services: Services
+) -> Suggestions | None:
+    """What this key has bought already, whatever is saved or paused since; None for a new one. Raises Conflict."""
+    if asked.idempotency_key is None:
+        return None
+    with services.db.as_user(person) as conn:
+        found = suggestions.by_key(conn, person.id, asked.idempotency_key)
+    return None if found is None else _asked_before(asked, found, fingerprint, person, services)
+
+
+def _bought(
+    asked: SuggestionRequest, fingerprint: str, chat: Chat, person: Person, services: Services
+) -> Suggestions:
     """Hold the estimate, ask once, enter what it cost, and read what came."""
     _refuse_paused(person, services)
     system, question, schema = _order(asked)
-    fingerprint = _fingerprint(replace(asked, idempotency_key=None))
     with services.db.as_user(person) as conn:
         suggestion_id, created = suggestions.ask(
             conn,
@@ -289,7 +305,8 @@ def _asked_before(
             code="IDEMPOTENCY_KEY_REUSED",
         )
     if standing.outcome == "answered" and standing.answer is not None:
-        return _as_stored(asked, suggestion_id, standing.model_key, standing.answer, cost)
+        told = replace(asked, character_id=standing.character_id, version=standing.version)
+        return _as_stored(told, suggestion_id, standing.model_key, standing.answer, cost)
     if standing.outcome is None and standing.asked_at > datetime.now(UTC) - _GIVEN_UP:
         raise Conflict("This suggestion is still being written. Ask again in a moment.", code="IN_PROGRESS")
     if standing.outcome in {None, "unknown"}:
@@ -336,7 +353,8 @@ def _kept(
         _enter(suggestion_id, model, answer, sent_at, services, outcome="failed", error=error)
         _log.warning("suggestion_unusable", code=error.reason)
         raise
-    stored = {"values": values, "warnings": warnings}
+    present = {name: _present(asked, name) for name in values}
+    stored = {"values": values, "warnings": warnings, "present": present}
     cost = _enter(suggestion_id, model, answer, sent_at, services, outcome="answered", stored=stored)
     return _as_stored(asked, suggestion_id, model, stored, cost)
 
@@ -391,19 +409,21 @@ def _as_stored(
     stored: Mapping[str, Any],
     cost: Decimal | None,
 ) -> Suggestions:
-    values: dict[str, Value] = {
-        name: value if isinstance(value, str) else tuple(value) for name, value in stored["values"].items()
-    }
+    values, present = _read_back(stored["values"]), _read_back(stored["present"])
     return Suggestions(
         id=suggestion_id,
         character_id=asked.character_id,
         version=asked.version,
         source=Source.chat,
         model=model,
-        proposals=_proposals(asked, values),
+        proposals=_proposals(replace(asked, fields=present), values),
         warnings=tuple(stored["warnings"]),
         cost_usd=cost,
     )
+
+
+def _read_back(stored: Mapping[str, Any]) -> dict[str, Value]:
+    return {name: value if isinstance(value, str) else tuple(value) for name, value in stored.items()}
 
 
 # ---- what the model is told

@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from core.db import Connection
-from core.values import CharacterId
+from core.values import CharacterId, PersonId
 
 FIELDS = (
     "name", "description", "gender", "role", "traits", "appearance_tags", "clothing_tags", "persona", "voice_tone",
@@ -106,6 +106,14 @@ def get(conn: Connection, suggestion_id: UUID) -> Asked | None:
             """,
             (suggestion_id,),
         ).fetchone()
+
+
+def by_key(conn: Connection, person: PersonId, key: str) -> UUID | None:
+    """The suggestion a person asked for under a key, None where it is a new one."""
+    row = conn.execute(
+        "SELECT id FROM studio.suggestions WHERE user_id = %s AND idempotency_key = %s", (person, key)
+    ).fetchone()
+    return UUID(str(row[0])) if row else None
 
 
 def settle(

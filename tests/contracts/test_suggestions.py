@@ -13,6 +13,7 @@ import pytest
 
 from core import billing, budgets, pauses, suggestions
 from core.budgets import Period
+from core.db import models
 from core.db import suggestions as rows_of_suggestions
 from core.errors import (
     BadRequest,
@@ -379,6 +380,25 @@ def test_the_same_key_buys_once_and_another_request_under_it_is_refused(
 
     assert again == first
     assert other.value.reason == "IDEMPOTENCY_KEY_REUSED"
+    assert len(fal.chat()["requests"]) == 1
+
+
+def test_a_key_answers_what_it_bought_although_the_character_was_saved_and_the_model_paused_since(
+    chatting, ana, character, fal
+):
+    request = asked("name", character, idempotency_key="one click")
+    first = suggestions.suggest(request, ana, chatting)
+    with chatting.db.as_service() as conn:
+        conn.execute(
+            "UPDATE public.characters SET name = 'Marlow Fen', version = version + 1 WHERE id = %s",
+            (character.id,),
+        )
+        models.pause(conn, Chat.name, "its key was refused", seconds=60)
+
+    again = suggestions.suggest(request, ana, chatting)
+
+    assert again == first
+    assert again.version == character.version
     assert len(fal.chat()["requests"]) == 1
 
 

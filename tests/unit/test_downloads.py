@@ -316,8 +316,11 @@ def dripping_body():
         yield b"y"
 
 
+SILENT = 30  # seconds
+
+
 def silence():
-    time.sleep(3)
+    time.sleep(SILENT)
     yield b""
 
 
@@ -329,7 +332,7 @@ def test_the_deadline_holds_however_slowly_bytes_drip(script):
         with pytest.raises(ProviderUnreachable):
             Downloads(deadline=0.4).fetch(f"{server.origin}/a.png", allowed=(server.origin,))
 
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < SILENT / 2  # far from any drip's end, also on a busy machine
 
 
 def moved(location: str) -> bytes:

@@ -8,9 +8,9 @@ import pytest
 from core import catalog
 from core.providers import fal, novita, replicate, runpod
 from core.providers.fields import filled
-from core.values import ImageModel, ModelId, Order
+from core.values import ImageModel, ModelId, Order, ReferencePicture
 
-REFERENCE = "data:image/png;base64,AAAA"
+REFERENCE = ReferencePicture(data=b"png", media_type="image/png", width=64, height=64)
 
 
 def body_of(provider, order, model):
