@@ -221,6 +221,9 @@ def _never_sent(case: Case, around: Around) -> tuple[Action, str]:
 
 
 def _platform_never_sent(case: Case, around: Around, silent: str) -> tuple[Action, str]:
+    if case.has_platform_request and case.request_owner is not None:
+        why = f"The platform's job stands still{silent}, and its request belongs to job {case.request_owner}; a person decides."
+        return Action.person, why
     if case.has_platform_request and _is_set_up("fal", around):
         why = f"The platform's job stands still{silent}, and it noted its request; Fal is asked for the picture."
         return Action.adopt, why

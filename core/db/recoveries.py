@@ -74,6 +74,7 @@ class Sent:
 class Case:
     """One job and all that recovery's judgement needs. `entry` is its live queue entry: `queued`, `picked` or None.
     `has_platform_request`: the platform noted fal's request id, and the model is known, so fal can be asked.
+    `request_owner`: the other job which that request belongs to.
     """
 
     job: Job
@@ -88,6 +89,7 @@ class Case:
     is_in_library: bool = False
     is_asked_of_qa: bool = False
     has_platform_request: bool = False
+    request_owner: JobId | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +247,9 @@ def cases(conn: Connection, job_ids: Sequence[JobId], look: Look) -> list[Case]:
                 EXISTS (SELECT FROM public.user_library l WHERE l.job_id = j.id),
                 EXISTS (SELECT FROM studio.findings f WHERE f.rule = 'job.which_character' AND f.mended_at IS NULL
                         AND f.table_name = 'jobs' AND f.row_id = j.id::text),
-                studio.as_uuid(j.metadata ->> 'fal_request_id') IS NOT NULL AND lower(p.name) = 'fal'
+                studio.as_uuid(j.metadata ->> 'fal_request_id') IS NOT NULL AND lower(p.name) = 'fal',
+                (SELECT other.job_id FROM studio.submissions other WHERE other.provider = 'fal'
+                 AND other.request_id = j.metadata ->> 'fal_request_id' AND other.job_id <> j.id)
             FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS asked (id, place)
             JOIN public.jobs j ON j.id = asked.id
             LEFT JOIN studio_queue.pgqueuer q ON {_ENTRY}
@@ -280,6 +284,7 @@ def _as_case(cursor: Cursor[Any]) -> RowMaker[Case]:
             is_in_library=rest[11],
             is_asked_of_qa=rest[12],
             has_platform_request=bool(rest[13]),
+            request_owner=rest[14],
         )
 
     return make

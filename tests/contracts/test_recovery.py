@@ -594,6 +594,22 @@ def test_a_request_id_of_another_job_is_not_taken(services, ana, asked, characte
     assert builders.entries(services) == [("portrait_fal", asked)]
 
 
+def test_a_job_whose_request_belongs_to_another_is_left_to_a_person_and_may_be_purged(
+    services, ana, quentin, asked, character, flux, fal
+):
+    fal.fault("outcome", "never")
+    submission = running._send(running._claim(asked, services), services)
+    job_id = platform_job(services, ana, character)
+    note_request(services, job_id, flux, submission.ticket.request_id)
+
+    [step] = recovery.recover(services, only=[job_id])
+    [row] = recovery.purge([job_id], quentin, services, why="Its request is another job's.")
+
+    assert step.action is Action.person
+    assert f"belongs to job {asked}" in step.why
+    assert not row.is_refused
+
+
 def note_request(services, job_id, flux, request_id):
     with services.db.as_service() as conn:
         conn.execute(
