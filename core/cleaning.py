@@ -18,7 +18,7 @@ from core.db import activity, cleanings
 from core.db.cleanings import Result
 from core.errors import NotAllowed, ObjectMissing, StorageFailed
 from core.services import Services
-from core.storage import LIBRARY, WORKSPACE
+from core.storage import ATTRIBUTE_ORIGINALS, LIBRARY, WORKSPACE
 
 KEPT = timedelta(days=7)
 MOST_CLEANED = 20_000  # results of one run; the next one goes on
@@ -41,11 +41,16 @@ class Verdict(StrEnum):
     put_off = "put_off"  # the storage did not answer
 
 
-_SENTENCES = {
+SENTENCES = {
+    Verdict.shared: "Another result that still needs it names the same object, so it was kept.",
+    Verdict.put_off: "The store did not answer; it is looked at again in the next run.",
     Verdict.foreign: "This result names an object of somebody else or of another job, so cleaning left it alone.",
     Verdict.copy_missing: "This result counts as saved, but its picture is not in the library's store. It was kept.",
     Verdict.copy_differs: "The library's picture differs from this result's. Both were kept; QA decides.",
 }
+"""Why a result was kept."""
+
+_FINDINGS = frozenset({Verdict.foreign, Verdict.copy_missing, Verdict.copy_differs})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,18 +126,20 @@ def _look_at(result: Result, services: Services) -> Verdict:
     if not result.is_alone:
         return Verdict.shared
     if result.library_path is None:
-        return Verdict.cleaned
+        if result.original_path is None:
+            return Verdict.cleaned
+        return _compare(result, ATTRIBUTE_ORIGINALS, result.original_path, services)
     if result.library_path.split("/", 1)[0] != str(result.library_owner):
         return Verdict.foreign
-    return _compare(result, result.library_path, services)
+    return _compare(result, LIBRARY, result.library_path, services)
 
 
-def _compare(result: Result, library_path: str, services: Services) -> Verdict:
-    """Whether the library holds the very bytes. The object itself is asked, not what its row says; where it is gone
+def _compare(result: Result, bucket: str, path: str, services: Services) -> Verdict:
+    """Whether its permanent copy holds the very bytes. The object itself is asked, not what its row says; where it is gone
     already (a run that died in between), the row's hash stands for it.
     """
     try:
-        copy = _hash(services.storage.get(LIBRARY, library_path))
+        copy = _hash(services.storage.get(bucket, path))
     except ObjectMissing:
         return Verdict.copy_missing
     except NotAllowed:  # no address of a stored picture at all
@@ -156,10 +163,10 @@ def _act(result: Result, verdict: Verdict, services: Services) -> None:
             services.storage.delete(WORKSPACE, path)
         with services.db.as_service() as conn:
             cleanings.mark_cleaned(conn, result.id)
-    elif verdict in _SENTENCES:
+    elif verdict in _FINDINGS:
         with services.db.as_service() as conn:
             activity.find(
-                conn, f"workspace.{verdict}", "workspace_assets", str(result.id), _SENTENCES[verdict]
+                conn, f"workspace.{verdict}", "workspace_assets", str(result.id), SENTENCES[verdict]
             )
 
 

@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from core import attributes_cli, characters, cleaning, generation, mending, proof, recovery
+from core import attributes_cli, characters, cleaning, generation, matching, mending, proof, recovery
 from core.audit import autosave as proved
 from core.audit.autosave import Check, Outcome, Reason, Run
 from core.auth import LOCAL_PERSON
 from core.db.embedded import EmbeddedPostgres
-from core.errors import BadRequest, StudioError
+from core.errors import BadRequest, NotFound, StudioError
 from core.plans import Plan
 from core.recovery import Step
 from core.services import Services, make_buckets, open_services, set_up_database
@@ -30,6 +30,7 @@ from core.values import CharacterId, JobId, PortraitRequest
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console()
 _MOST_SHOWN = 200  # lines of a table
+_MOST_NAMED = 20  # jobs of a sentence
 
 
 @contextlib.contextmanager
@@ -74,6 +75,7 @@ def recover(
 ) -> None:
     """Set stuck jobs right, or say what would be done; what expires first at its provider comes first."""
     with _services() as services:
+        _refuse_unknown(_job_ids(job or ()), services)
         _show_steps(_looks(services, job, dry_run=dry_run), dry_run=dry_run)
         risk = recovery.at_risk(services)
         unknown = recovery.unknown_outcomes(services)
@@ -120,6 +122,7 @@ def purge(
     """End jobs of which nothing came and nothing is to be waited for; what was paid for is refused."""
     with _services() as services:
         asked = _job_ids(jobs)
+        _refuse_unknown(asked, services)
         if dry_run:
             rows = recovery.purge_preview(asked, LOCAL_PERSON, services).rows
         else:
@@ -140,11 +143,9 @@ def clean(
         report = cleaning.clean(services, dry_run=dry_run)
     word = "would be removed" if dry_run else "removed"
     console.print(f"{report.cleaned} pictures {word} from the workspace ({report.freed / 1e6:.1f} MB).")
-    kept = {
-        name.value: number for name, number in report.verdicts.items() if name is not cleaning.Verdict.cleaned
-    }
-    if kept:
-        console.print("Kept: " + _counted(kept) + ". The findings say why.")
+    for verdict, sentence in cleaning.SENTENCES.items():
+        if report.verdicts[verdict]:
+            console.print(f"{report.verdicts[verdict]} kept: {sentence}")
     if report.orphans:
         console.print(f"{report.orphans} objects that no row names; none was deleted, they are findings.")
     if not report.is_whole:
@@ -156,6 +157,13 @@ def _job_ids(words: Sequence[str]) -> list[JobId]:
         return [JobId(UUID(word)) for word in words]
     except ValueError as error:
         raise BadRequest("A job is named by its id, as `python -m core recover` prints it.") from error
+
+
+def _refuse_unknown(asked: Sequence[JobId], services: Services) -> None:
+    """Raise NotFound where one of these jobs is not there: nothing is done for the others either."""
+    if missing := recovery.missing(asked, services):
+        named = ", ".join(str(one) for one in missing[:_MOST_NAMED])
+        raise NotFound(f"There is no job {named}. Nothing was done.")
 
 
 def _counted(tally: Mapping[str, int]) -> str:
@@ -177,6 +185,27 @@ def settle(
         [job_id] = _job_ids([job])
         recovery.settle_unknown(job_id, LOCAL_PERSON, services, billed=billed, why=why)
     console.print("Settled. The picture can be tried again.")
+
+
+@app.command()
+def match(
+    job: Annotated[
+        str, typer.Argument(help="A portrait that names no character, or a name that several bear.")
+    ],
+    character: Annotated[str, typer.Argument(help="The id of the character it belongs to.")],
+) -> None:
+    """Say which character a portrait belongs to; it is saved for that character."""
+    with _services() as services:
+        [job_id] = _job_ids([job])
+        matching.decide(job_id, _character_id(character), LOCAL_PERSON, services)
+    console.print("Decided. The portrait is saved for this character.")
+
+
+def _character_id(word: str) -> CharacterId:
+    try:
+        return CharacterId(UUID(word))
+    except ValueError as error:
+        raise BadRequest("A character is named by its id.") from error
 
 
 @app.command()
@@ -207,7 +236,25 @@ def audit(
             broken = proved.broken(conn, since=begin, limit=1)
     if broken:
         raise typer.Exit(1)
-    console.print("Every portrait that was looked at is saved.")
+    console.print(_verdict(run))
+
+
+def _verdict(run: Run) -> str:
+    """What a run that found nothing broken proved, and what it could not look at."""
+    rows = run.tally.get(Check.library_row, {})
+    unsaved = sum(number for word, number in rows.items() if word in _NOT_SAVED_YET)
+    waiting = rows.get(Reason.WAITS_FOR_CHARACTER, 0)
+    silent = sum(counted.get(Reason.STORAGE_SILENT, 0) for counted in run.tally.values())
+    if unsaved:
+        return f"Nothing is broken; {unsaved:,} are not saved yet ({waiting:,} wait for a character)."
+    if silent:
+        return f"Nothing is broken; the store did not answer for {silent:,} files."
+    return "Every portrait that was looked at is saved."
+
+
+_NOT_SAVED_YET = frozenset(
+    {Reason.NOT_FINISHED, Reason.BEING_SAVED, Reason.WAITS_FOR_CHARACTER, Reason.NOTHING_SAVED}
+)
 
 
 def _prove(services: Services, since: datetime | None, *, with_objects: bool, resume: bool) -> Run:

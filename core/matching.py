@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from core import log, queue
-from core.db import activity, assets, jobs, matches
+from core.db import Connection, activity, assets, jobs, matches
 from core.db.matches import Candidate
+from core.errors import BadRequest, Conflict, NotAllowed, NotFound
 from core.services import Services
-from core.values import CharacterId, JobId, JobStatus
+from core.values import CharacterId, Job, JobId, JobStatus, Person, PersonId, Role
 
 _log = log.get(__name__)
 
@@ -35,18 +36,62 @@ def match(job_id: JobId, services: Services) -> Verdict:
             return Verdict.settled
         verdict, chosen = choose(matches.candidates(conn, job))
         if chosen is not None:
-            matches.write(conn, job_id, chosen)
-            if job.status is JobStatus.completed and assets.first_of_job(conn, job_id) is not None:
-                jobs.mark_completed(conn, job_id, cost=job.cost_usd)
-                queue.put_autosave(conn, job_id)
+            _give(conn, job, chosen, None)
         elif verdict is Verdict.person and job.status is JobStatus.completed:
             sentence = (
                 "This portrait names a character by name only, and that name belongs to several characters or to one "
                 "that is older than the portrait. Decide which one it is."
             )
-            activity.find(conn, "job.which_character", "jobs", str(job_id), sentence)
+            activity.find(conn, matches.RULE, "jobs", str(job_id), sentence)
     _log.info("job_matched", job_id=str(job_id), verdict=verdict)
     return verdict
+
+
+def decide(job_id: JobId, character_id: CharacterId, person: Person, services: Services) -> None:
+    """A person says which character a portrait belongs to that names none, or whose name left it open; it is saved.
+
+    Raises NotAllowed (needs qa or admin), NotFound, Conflict (it has another character already), BadRequest (field
+    character: it belongs to somebody else than the job).
+    """
+    if not person.holds(Role.qa, Role.admin):
+        raise NotAllowed(
+            "Deciding which character a portrait belongs to needs the qa role. Ask an admin for it."
+        )
+    with services.db.as_service() as conn:
+        job = jobs.lock(conn, job_id)
+        if job is None:
+            raise NotFound("There is no such job.")
+        if job.character_id == character_id:
+            return
+        _refuse_unfit(conn, job, character_id)
+        _give(conn, job, character_id, person.id)
+    with services.db.as_user(person) as conn:
+        after = {"character_id": str(character_id)}
+        activity.note(
+            conn, "character_decided", "jobs", str(job_id), before={"character_id": None}, after=after
+        )
+    _log.info("character_decided", job_id=str(job_id))
+
+
+def _refuse_unfit(conn: Connection, job: Job, character_id: CharacterId) -> None:
+    if job.character_id is not None:
+        raise Conflict("This portrait has its character already; nothing was changed.")
+    if job.metadata.get("destination") != "character_portrait":
+        raise BadRequest("This job makes no portrait of a character.", field="job")
+    is_theirs = matches.of_user(conn, character_id, job)
+    if is_theirs is None:
+        raise NotFound("There is no such character.")
+    if not is_theirs:
+        raise BadRequest("This character belongs to somebody else than the portrait.", field="character")
+
+
+def _give(conn: Connection, job: Job, character_id: CharacterId, by: PersonId | None) -> None:
+    """Write the match, and where the picture is there queue its saving."""
+    matches.write(conn, job.id, character_id)
+    matches.mend(conn, job.id, by)
+    if job.status is JobStatus.completed and assets.first_of_job(conn, job.id) is not None:
+        jobs.mark_completed(conn, job.id, cost=job.cost_usd)
+        queue.put_autosave(conn, job.id)
 
 
 def choose(found: Sequence[Candidate]) -> tuple[Verdict, CharacterId | None]:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from core import log, queue, running
-from core.db import Connection, costs, jobs, recoveries, repeat_on_deadlock, submissions
+from core.db import Connection, costs, jobs, recoveries, repeat_on_deadlock, submissions, suggestions
 from core.db.recoveries import Case, Kind, Look, RecordedStep, Risk, RiskyResult, Sent
 from core.errors import (
     BadImage,
@@ -141,7 +141,7 @@ def _completed(case: Case) -> tuple[Action, str]:
     if case.is_unsaved:
         return Action.save, "Its picture is there and not in the library; it is saved."
     if case.is_unmatched:
-        why = "Its picture is there and a character bears its name; it is looked at which one it belongs to."
+        why = "Its picture is there and a character bears its name or shows it; it is looked at which one it belongs to."
         return Action.match, why
     if case.is_unpublished:
         return Action.publish, "Its attribute image is there and not published; it is published."
@@ -221,6 +221,9 @@ def _never_sent(case: Case, around: Around) -> tuple[Action, str]:
 
 
 def _platform_never_sent(case: Case, around: Around, silent: str) -> tuple[Action, str]:
+    if case.has_platform_request and case.request_owner is not None:
+        why = f"The platform's job stands still{silent}, and its request belongs to job {case.request_owner}; a person decides."
+        return Action.person, why
     if case.has_platform_request and _is_set_up("fal", around):
         why = f"The platform's job stands still{silent}, and it noted its request; Fal is asked for the picture."
         return Action.adopt, why
@@ -458,6 +461,9 @@ _DEEDS: Mapping[Action, Callable[[Connection, Sequence[JobId]], Collection[JobId
 def _tidy(services: Services) -> None:
     with services.db.as_service() as conn:
         costs.close_never_sent(conn)
+        for suggestion_id in suggestions.settle_lost(conn):
+            costs.record(conn, JobId(suggestion_id), 1, "computed", None, note="lost")
+        suggestions.forget_answers(conn)
         queue.clear_held(conn)
         queue.trim_log(conn)
 
@@ -497,6 +503,13 @@ def results_at_risk(services: Services, *, within: timedelta = AT_RISK_WITHIN) -
     """At most 200 of the results that `at_risk` counts, the nearest deadline first."""
     with services.db.as_service() as conn:
         return recoveries.risky_results(conn, within=within, result_seconds=services.catalog.result_seconds)
+
+
+def missing(job_ids: Sequence[JobId], services: Services) -> list[JobId]:
+    """Which of these jobs are not there, in their order."""
+    with services.db.as_service() as conn:
+        there = recoveries.there(conn, job_ids)
+    return [job_id for job_id in job_ids if job_id not in there]
 
 
 def history(job_id: JobId, services: Services) -> list[RecordedStep]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import Any, cast
@@ -45,7 +45,6 @@ _CHARACTERS_A_TOKEN = 3  # fewer than any common tokenizer has: the estimate is 
 _LONGEST_KEY = 200
 _LONGEST_ANSWER = 100_000  # characters of it that are looked at
 _PAUSE = 900.0  # seconds a chat model rests after a bad key or an empty balance
-_GIVEN_UP = timedelta(minutes=10)  # an unfinished suggestion older than this lost its process
 _log = log.get(__name__)
 
 
@@ -307,7 +306,7 @@ def _asked_before(
     if standing.outcome == "answered" and standing.answer is not None:
         told = replace(asked, character_id=standing.character_id, version=standing.version)
         return _as_stored(told, suggestion_id, standing.model_key, standing.answer, cost)
-    if standing.outcome is None and standing.asked_at > datetime.now(UTC) - _GIVEN_UP:
+    if standing.outcome is None and standing.asked_at > datetime.now(UTC) - suggestions.LOST_AFTER:
         raise Conflict("This suggestion is still being written. Ask again in a moment.", code="IN_PROGRESS")
     if standing.outcome in {None, "unknown"}:
         raise OutcomeUnknown("The answer to this request was lost. Ask again with a new Idempotency-Key.")

@@ -166,8 +166,15 @@ def look(services: Services) -> Look:
             lambda conn: recoveries.count(conn, Kind.stuck, recovery.look(services), most=_MOST_STUCK),
         ),
         queues=ask("queues", questions.queues),
-        unsaved=ask("unsaved", partial(questions.unsaved, platform_delay=settings.autosave_delay)),
-        at_risk=ask("at_risk", questions.at_risk),
+        unsaved=ask("unsaved", partial(questions.unsaved, look=recovery.look(services))),
+        at_risk=ask(
+            "at_risk",
+            partial(
+                questions.at_risk,
+                within=recovery.AT_RISK_WITHIN,
+                result_seconds=services.catalog.result_seconds,
+            ),
+        ),
         workers=ask("workers", partial(questions.workers_alive, within=3 * settings.heartbeat_seconds)),
         paused=ask("paused", questions.paused),
         schema=ask("schema", questions.schema_version) or "",

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi import Body as Examples
 from fastapi.openapi.models import Example
 from fastapi.responses import JSONResponse
-from pydantic import Field
+from pydantic import Field, field_validator
 from starlette.concurrency import run_in_threadpool
 
 from core import generation
@@ -185,13 +185,20 @@ class MetadataBody(Body):
     character_name_too: Annotated[str | None, Field(alias="characterName", max_length=200)] = None
     content_type: Annotated[str | None, Field(alias="contentType", max_length=60)] = None
 
+    @field_validator("character_id", mode="before")
+    @classmethod
+    def _none_for_empty(cls, value: object) -> object:
+        return None if value == "" else value
+
 
 class FalImageBody(Body):
     """`POST /functions/v1/fal-image`, the platform's older call: it brings its whole prompt."""
 
     prompt: Annotated[str, Field(min_length=1, max_length=2000)]
     model_id: Annotated[UUID | None, Field(alias="apiModelId")] = None
-    quality: Annotated[str | None, Field(max_length=40)] = None
+    quality: Annotated[
+        str | None, Field(max_length=40, description="Accepted and unused: the model decides.")
+    ] = None
     metadata: MetadataBody = MetadataBody()
 
     def as_request(self, idempotency_key: str | None) -> PortraitRequest:
@@ -201,11 +208,16 @@ class FalImageBody(Body):
             raise BadRequest(
                 "Only the destination character_portrait is made here.", field="metadata.destination"
             )
-        name = said.character_name or said.character_name_too or ""
+        name = (said.character_name or "").strip() or (said.character_name_too or "").strip()
         character_id = CharacterId(said.character_id) if said.character_id else None
+        if character_id is None and not name:
+            raise BadRequest(
+                "Say whose portrait it is: a name, or the id of a character. Without it nothing could ever save it.",
+                field="metadata.characterName",
+            )
         return PortraitRequest(
             character_id=character_id,
-            character=None if character_id else CharacterTraits(name=name.strip(), description=""),
+            character=None if character_id else CharacterTraits(name=name, description=""),
             prompt=self.prompt,
             model_id=ModelId(self.model_id) if self.model_id else None,
             idempotency_key=idempotency_key,

@@ -189,7 +189,7 @@ SENTENCES: Mapping[Reason, str] = MappingProxyType(
         _R.WORKSPACE_SIZE_DIFFERS: "The workspace file has another size than was recorded.",
         _R.WORKSPACE_HASH_DIFFERS: "The workspace file has other bytes than were recorded.",
         _R.NO_LIBRARY_ROW: "It was never recorded in the library.",
-        _R.NO_CHARACTER: "It names its character by name only, and one bears that name: it is not saved yet.",
+        _R.NO_CHARACTER: "It names its character by name only, and one or several bear that name: it is not saved yet.",
         _R.KEPT_OUT: "It was kept out of the library because it leads to somebody else. QA decides.",
         _R.WRONG_OWNER: "Its library row belongs to somebody other than the character's owner. QA decides.",
         _R.WRONG_TYPE: "Its library row is not marked as a character portrait.",
@@ -483,7 +483,7 @@ _CODES = f"""
             WHEN f.wanted_character IS NULL THEN CASE
                 WHEN EXISTS (SELECT FROM public.characters n
                              WHERE n.user_id = f.user_id AND n.deleted_at IS NULL
-                               AND left(lower(btrim(n.name)), 200) = studio.name_of_job(f.metadata)) THEN 'NO_CHARACTER'
+                               AND studio.plain_name(n.name) = studio.name_of_job(f.metadata)) THEN 'NO_CHARACTER'
                 ELSE 'WAITS_FOR_CHARACTER' END
             ELSE 'NO_LIBRARY_ROW' END
         WHEN f.library_deleted_at IS NOT NULL THEN 'REMOVED'

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from psycopg.rows import class_row
 
-from core.db import Connection
+from core.db import Connection, recoveries
+from core.db.recoveries import Look
 
 MOST_COUNTED = 10_000  # a count that says 10,000 may mean more
 _QUESTION_SECONDS = 0.8
@@ -88,41 +90,28 @@ def queues(conn: Connection) -> Sequence[QueueStand]:
         ).fetchall()
 
 
-def unsaved(conn: Connection, *, platform_delay: float) -> Backlog:
+def unsaved(conn: Connection, look: Look) -> Backlog:
     """Completed portraits that have their picture and are not in the library; seconds since the oldest completed.
 
-    The platform's own jobs count after `platform_delay` seconds, as for recovery (core.db.jobs.unsaved).
+    Recovery's own predicate, and what waits in the queue for its saving counts too.
     """
     row = conn.execute(
-        """
+        f"""
         SELECT count(*), extract(epoch FROM clock_timestamp() - min(completed_at))::float8 FROM (
-            SELECT j.completed_at FROM public.jobs j
-            WHERE j.status = 'completed' AND j.character_id IS NOT NULL AND j.stage IS DISTINCT FROM 'saved'
-              AND j.stage IS DISTINCT FROM 'not_saved' AND j.metadata ->> 'destination' = 'character_portrait'
-              AND (j.runner = 'studio' OR j.completed_at < now() - make_interval(secs => %(delay)s))
-              AND EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = j.id)
-              AND NOT EXISTS (SELECT FROM public.user_library l WHERE l.job_id = j.id)
-              AND NOT EXISTS (SELECT FROM studio.removed_portraits r WHERE r.job_id = j.id)
+            SELECT j.completed_at FROM public.jobs j WHERE {recoveries.NOT_IN_LIBRARY}
             ORDER BY j.created_at LIMIT %(most)s) waiting
         """,
-        {"delay": platform_delay, "most": MOST_COUNTED},
+        {**look.values, "most": MOST_COUNTED},
+        prepare=False,
     ).fetchone()
     return _backlog(row)
 
 
-def at_risk(conn: Connection) -> Backlog:
-    """Paid requests with a receipt whose result is not stored yet; seconds until the first provider deletes it."""
-    row = conn.execute(
-        """
-        SELECT count(*), extract(epoch FROM min(result_expires_at) - clock_timestamp())::float8 FROM (
-            SELECT s.result_expires_at FROM studio.submissions s
-            WHERE s.outcome IS NULL AND s.received_at IS NOT NULL
-              AND NOT EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = s.job_id)
-            ORDER BY s.submitted_at LIMIT %s) waiting
-        """,
-        (MOST_COUNTED,),
-    ).fetchone()
-    return _backlog(row)
+def at_risk(conn: Connection, *, within: timedelta, result_seconds: Mapping[str, int]) -> Backlog:
+    """Paid results that are not with us and may be deleted `within` that time; seconds until the first one is."""
+    risk = recoveries.at_risk(conn, within=within, result_seconds=result_seconds, most=MOST_COUNTED)
+    seconds = None if risk.nearest is None else (risk.nearest - datetime.now(UTC)).total_seconds()
+    return Backlog(number=risk.count, seconds=seconds)
 
 
 def workers_alive(conn: Connection, *, within: float) -> int:

@@ -24,7 +24,8 @@ class Key(NamedTuple):
 class Result:
     """A result whose object may go, as far as its rows say. Paths are inside their buckets.
 
-    `library_path` is its permanent copy, None where there is none because a person discarded the result. `is_alone`: no other row that
+    `library_path` is its permanent copy, `original_path` the one of an attribute image; both None where a person
+    discarded the result. `is_alone`: no other row that
     still needs it names the same object. `names_its_job`: the object's name names no other job.
     """
 
@@ -37,6 +38,7 @@ class Result:
     created_at: datetime
     library_owner: UUID | None
     library_path: str | None
+    original_path: str | None
     is_alone: bool
     names_its_job: bool
 
@@ -60,6 +62,7 @@ def page(
                 studio.inside_workspace(a.thumbnail_path) AS thumbnail_path, a.file_size_bytes AS file_size, a.sha256,
                 a.created_at,
                 l.user_id AS library_owner, regexp_replace(l.storage_path, '^user-library/', '') AS library_path,
+                regexp_replace(kept.original, '^attribute-originals/', '') AS original_path,
                 NOT EXISTS (
                     SELECT FROM public.workspace_assets other
                     WHERE studio.inside_workspace(other.temp_storage_path) = studio.inside_workspace(a.temp_storage_path)
@@ -68,8 +71,17 @@ def page(
                 coalesce(studio.job_of_path(a.temp_storage_path), a.job_id) IS NOT DISTINCT FROM a.job_id AS names_its_job
             FROM public.workspace_assets a
             LEFT JOIN public.user_library l ON l.job_id = a.job_id AND l.deleted_at IS NULL
+            LEFT JOIN public.jobs j ON j.id = a.job_id AND j.job_type = 'attribute_image' AND j.stage = 'saved'
+            LEFT JOIN LATERAL (
+                SELECT i.original FROM public.attribute_images i WHERE i.job_id = j.id AND i.original IS NOT NULL
+                UNION ALL
+                SELECT s.original FROM public.style_images s WHERE s.job_id = j.id AND s.original IS NOT NULL
+                UNION ALL
+                SELECT v.original FROM studio.attribute_image_versions v
+                WHERE v.job_id = j.id AND v.original IS NOT NULL
+                LIMIT 1) kept ON true
             WHERE a.cleaned_at IS NULL AND a.created_at < now() - %(old)s::interval
-              AND (l.id IS NOT NULL OR (a.deleted_by IS NOT NULL AND a.deleted_at < now() - %(old)s::interval))
+              AND (l.id IS NOT NULL OR kept.original IS NOT NULL OR (a.deleted_by IS NOT NULL AND a.deleted_at < now() - %(old)s::interval))
               AND (%(at)s::timestamptz IS NULL OR (a.created_at, a.id) > (%(at)s, %(id)s::uuid))
             ORDER BY a.created_at, a.id LIMIT %(limit)s
             """,

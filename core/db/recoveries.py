@@ -18,7 +18,7 @@ from psycopg import Cursor
 from psycopg.rows import RowMaker, class_row
 
 from core import queue
-from core.db import Connection, jobs
+from core.db import Connection, jobs, matches
 from core.values import Job, JobId, ModelId, PersonId
 
 MOST_COUNTED = 10_000  # a count beyond says so (DESIGN "Database access")
@@ -74,6 +74,7 @@ class Sent:
 class Case:
     """One job and all that recovery's judgement needs. `entry` is its live queue entry: `queued`, `picked` or None.
     `has_platform_request`: the platform noted fal's request id, and the model is known, so fal can be asked.
+    `request_owner`: the other job which that request belongs to.
     """
 
     job: Job
@@ -88,6 +89,7 @@ class Case:
     is_in_library: bool = False
     is_asked_of_qa: bool = False
     has_platform_request: bool = False
+    request_owner: JobId | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +154,8 @@ _STUCK = """(
                           %(silent)s))))
 )"""
 
-_UNSAVED = f"""(
+# Completed with its picture, and it belongs into the library and is not there.
+NOT_IN_LIBRARY = f"""(
     j.status = 'completed' AND j.character_id IS NOT NULL AND j.stage IS DISTINCT FROM 'saved'
     AND j.stage IS DISTINCT FROM 'not_saved' AND (j.metadata ->> 'destination') = 'character_portrait'
     AND (j.runner = 'studio' OR EXISTS (SELECT FROM public.characters c WHERE c.id = j.character_id))
@@ -161,17 +164,33 @@ _UNSAVED = f"""(
     AND NOT EXISTS (SELECT FROM public.user_library l WHERE l.job_id = j.id)
     AND NOT EXISTS (SELECT FROM studio.removed_portraits r WHERE r.job_id = j.id)
     AND NOT EXISTS (SELECT FROM studio.removed_items r WHERE r.job_id = j.id)
-    AND NOT {_LIVE.format(kind="autosave")}
+)"""
+
+_UNSAVED = f"({NOT_IN_LIBRARY} AND NOT {_LIVE.format(kind='autosave')})"
+
+# Characters of the job's user that bear its name, or show its file: each found by an index of its own.
+_NAMED_SO = """public.characters c WHERE c.user_id = j.user_id AND c.deleted_at IS NULL
+                AND studio.plain_name(c.name) = studio.name_of_job(j.metadata)"""
+_SHOWING_IT = f"""public.characters c WHERE c.user_id = j.user_id AND c.deleted_at IS NULL
+                AND ({matches.job_in("c.image_url")} = j.id::text
+                     OR {matches.job_in("c.reference_image_url")} = j.id::text)"""
+
+# QA was asked and has not answered, and the candidates still leave it open.
+_ASKED_OF_QA = f"""(
+    EXISTS (SELECT FROM studio.findings f WHERE f.rule = 'job.which_character' AND f.mended_at IS NULL
+            AND f.table_name = 'jobs' AND f.row_id = j.id::text)
+    AND CASE (SELECT count(*) FROM {_SHOWING_IT})
+        WHEN 1 THEN false
+        WHEN 0 THEN 1 <> (SELECT count(*) FROM {_NAMED_SO} AND c.created_at >= j.created_at)
+        ELSE true END
 )"""
 
 _UNMATCHED = f"""(
     j.character_id IS NULL AND (j.metadata ->> 'destination') = 'character_portrait'
-    AND j.status = 'completed' AND studio.name_of_job(j.metadata) IS NOT NULL
+    AND j.status = 'completed'
     AND {_ASSET}
-    AND EXISTS (SELECT FROM public.characters c WHERE c.user_id = j.user_id AND c.deleted_at IS NULL
-                AND left(lower(btrim(c.name)), 200) = studio.name_of_job(j.metadata))
-    AND NOT EXISTS (SELECT FROM studio.findings f WHERE f.rule = 'job.which_character'
-                    AND f.table_name = 'jobs' AND f.row_id = j.id::text)
+    AND (EXISTS (SELECT FROM {_NAMED_SO}) OR EXISTS (SELECT FROM {_SHOWING_IT}))
+    AND NOT {_ASKED_OF_QA}
     AND NOT {_LIVE.format(kind="match")}
 )"""
 
@@ -245,7 +264,9 @@ def cases(conn: Connection, job_ids: Sequence[JobId], look: Look) -> list[Case]:
                 EXISTS (SELECT FROM public.user_library l WHERE l.job_id = j.id),
                 EXISTS (SELECT FROM studio.findings f WHERE f.rule = 'job.which_character' AND f.mended_at IS NULL
                         AND f.table_name = 'jobs' AND f.row_id = j.id::text),
-                studio.as_uuid(j.metadata ->> 'fal_request_id') IS NOT NULL AND lower(p.name) = 'fal'
+                studio.as_uuid(j.metadata ->> 'fal_request_id') IS NOT NULL AND lower(p.name) = 'fal',
+                (SELECT other.job_id FROM studio.submissions other WHERE other.provider = 'fal'
+                 AND other.request_id = j.metadata ->> 'fal_request_id' AND other.job_id <> j.id)
             FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS asked (id, place)
             JOIN public.jobs j ON j.id = asked.id
             LEFT JOIN studio_queue.pgqueuer q ON {_ENTRY}
@@ -280,6 +301,7 @@ def _as_case(cursor: Cursor[Any]) -> RowMaker[Case]:
             is_in_library=rest[11],
             is_asked_of_qa=rest[12],
             has_platform_request=bool(rest[13]),
+            request_owner=rest[14],
         )
 
     return make
@@ -289,6 +311,12 @@ def _sent(row: Sequence[Any]) -> Sent | None:
     if row[0] is None:
         return None
     return Sent(provider=row[0], submitted_at=row[1], has_receipt=row[2], is_open=row[3])
+
+
+def there(conn: Connection, job_ids: Sequence[JobId]) -> set[JobId]:
+    """Which of these jobs there are."""
+    rows = conn.execute("SELECT j.id FROM public.jobs j WHERE j.id = ANY(%s)", (list(job_ids),)).fetchall()
+    return {JobId(row[0]) for row in rows}
 
 
 def usual_seconds(conn: Connection, model_ids: Sequence[ModelId]) -> dict[UUID, list[float]]:

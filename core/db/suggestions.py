@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -21,6 +21,8 @@ FIELDS = (
     "voice_examples",
 )  # fmt: skip
 """Columns of public.characters that a suggestion is made from."""
+
+LOST_AFTER = timedelta(minutes=10)  # an unfinished suggestion older than this lost its process
 
 _SELECT = f"SELECT {', '.join(FIELDS)} FROM public.characters WHERE id = %s AND deleted_at IS NULL"
 
@@ -139,6 +141,25 @@ def settle(
             "code": code,
             "words": words,
         },
+    )
+
+
+def settle_lost(conn: Connection) -> list[UUID]:
+    """End the suggestions whose process died with the question on its way; they may have been billed."""
+    rows = conn.execute(
+        """
+        UPDATE studio.suggestions SET outcome = 'unknown', error_code = 'OUTCOME_UNKNOWN', settled_at = now()
+        WHERE outcome IS NULL AND asked_at < now() - %s::interval RETURNING id
+        """,
+        (LOST_AFTER,),
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def forget_answers(conn: Connection) -> None:
+    """Answers hold what people wrote, and are of no use after a day."""
+    conn.execute(
+        "UPDATE studio.suggestions SET answer = NULL WHERE answer IS NOT NULL AND asked_at < now() - interval '1 day'"
     )
 
 

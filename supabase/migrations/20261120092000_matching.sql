@@ -6,11 +6,16 @@ comment on column public.characters.named_at is 'when the name was last changed;
 
 create index jobs_unmatched on public.jobs (user_id, created_at desc)
   where character_id is null and (metadata ->> 'destination') = 'character_portrait';
--- A name of another writer may be longer than an index takes.
-create index characters_by_name on public.characters (user_id, left(lower(btrim(name)), 200));
+-- A name as it is compared: without space of any kind around it, in any case, no longer than an index takes. Without
+-- a search_path of its own, so that the index holds the bare expression and queries find it.
+create function studio.plain_name(name text) returns text language sql immutable strict parallel safe as $$
+  select pg_catalog.left(pg_catalog.lower(pg_catalog.btrim(name, E' \t\n\r\f\x0b\u00a0\u2007\u202f\u3000\ufeff')), 200)
+$$;
+create index characters_by_name on public.characters (user_id, studio.plain_name(name));
 
 create function studio.name_of_job(metadata jsonb) returns text language sql immutable set search_path = '' as $$
-  select nullif(left(lower(btrim(coalesce(metadata ->> 'character_name', metadata ->> 'characterName'))), 200), '')
+  select coalesce(nullif(studio.plain_name(metadata ->> 'character_name'), ''),
+                  nullif(studio.plain_name(metadata ->> 'characterName'), ''))
 $$;
 
 create function studio.put_match(p_job uuid, p_delay double precision) returns void
@@ -40,7 +45,7 @@ begin
   from public.jobs j
   where j.user_id = new.user_id and j.character_id is null and (j.metadata ->> 'destination') = 'character_portrait'
     and j.created_at > now() - interval '24 hours'
-    and (studio.name_of_job(j.metadata) = left(lower(btrim(new.name)), 200)
+    and (studio.name_of_job(j.metadata) = studio.plain_name(new.name)
          or j.id in (studio.job_of_path(new.image_url), studio.job_of_path(new.reference_image_url)))
   order by j.created_at desc limit 50;
   return null;

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from PIL import Image
 
-from core import attributes, generation, publishing, queue, recovery, running
+from core import attributes, cleaning, generation, publishing, queue, recovery, running
 from core.attributes import CellState
 from core.db import attributes as rows_of
 from core.db import jobs
@@ -298,6 +298,21 @@ def test_making_a_cell_anew_keeps_the_old_version_and_begins_its_review_again(se
     assert kept == [("Stocky", old.image_url, old.job_id, "approved", "lovely", "replaced")]
     assert services.storage.info(*old.image_url.split("/", 1)) is not None
     assert {row[0] for row in rows(services.db, "SELECT image_url FROM attribute_images")} == {new.image_url}
+
+
+def test_a_week_later_the_workspace_loses_what_the_originals_hold_and_nothing_else(services, make):
+    make(SLIM, ANIME)
+    make(SLIM, again=True)
+    with services.db.as_service() as conn:
+        conn.execute("UPDATE workspace_assets SET created_at = now() - interval '8 days'")
+    [kept] = rows(services.db, "SELECT original FROM attribute_images WHERE value = 'Slim'")[0]
+    path = kept.removeprefix(f"{ATTRIBUTE_ORIGINALS}/")
+    services.storage.put(ATTRIBUTE_ORIGINALS, path, b"other bytes", "image/png")
+
+    report = cleaning.clean(services)
+
+    assert report.verdicts == {cleaning.Verdict.cleaned: 2, cleaning.Verdict.copy_differs: 1}
+    assert len({one.path for one in services.storage.list(WORKSPACE) if ".thumb." not in one.path}) == 1
 
 
 def test_an_approved_picture_stays_until_the_new_one_is_there(services, pia, make, flux):

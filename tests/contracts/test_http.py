@@ -417,7 +417,11 @@ def test_a_body_that_is_meant_to_break_us_is_a_bad_request(services, ana, app, b
 @pytest.mark.parametrize("path", [PORTRAIT, FAL])
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""])
 def test_every_call_that_spends_takes_json_only(services, ana, app, path, kind):
-    answer = app.as_(ana).post(path, content=b'{"prompt": "a lighthouse"}', headers={"Content-Type": kind})
+    answer = app.as_(ana).post(
+        path,
+        content=b'{"prompt": "a lighthouse", "metadata": {"characterName": "Mandy"}}',
+        headers={"Content-Type": kind},
+    )
 
     refused(answer, 415, "NOT_JSON")
 
@@ -437,7 +441,11 @@ def test_unknown_parameters_and_fields_change_nothing(services, ana, app):
 @pytest.mark.parametrize("path", [PORTRAIT, FAL])
 @pytest.mark.parametrize("key", [b"x" * 201, b"", b"caf\xe9", b"tab\tinside"])
 def test_a_key_is_short_and_plain(services, ana, app, path, key):
-    body = {"characterData": UNSAVED} if path == PORTRAIT else {"prompt": "a lighthouse"}
+    body = (
+        {"characterData": UNSAVED}
+        if path == PORTRAIT
+        else {"prompt": "a lighthouse", "metadata": {"characterName": "Mandy"}}
+    )
 
     answer = app.as_(ana, Prefer="respond-async").post(path, json=body, headers={"Idempotency-Key": key})
 
@@ -449,7 +457,11 @@ def test_a_key_is_short_and_plain(services, ana, app, path, key):
 def test_twenty_calls_at_once_with_one_key_ask_for_one_picture(services, ana, app, path, monkeypatch):
     monkeypatch.setattr(api.portraits, "LONGEST_WAIT", 0.1)
     character = a_character(ana, services)
-    body = {"characterId": str(character.id)} if path == PORTRAIT else {"prompt": "a lighthouse"}
+    body = (
+        {"characterId": str(character.id)}
+        if path == PORTRAIT
+        else {"prompt": "a lighthouse", "metadata": {"characterName": "Mandy"}}
+    )
     client = app.as_(ana, **{"Idempotency-Key": "twenty seagulls", "Prefer": "respond-async"})
 
     with ThreadPoolExecutor(20) as pool:
@@ -466,7 +478,11 @@ def test_a_key_of_one_call_is_refused_with_the_other_calls_request(services, ana
     client = app.as_(ana, **{"Idempotency-Key": "one click", "Prefer": "respond-async"})
     client.post(PORTRAIT, json={"characterData": UNSAVED})
 
-    refused(client.post(FAL, json={"prompt": "a lighthouse"}), 409, "IDEMPOTENCY_KEY_REUSED")
+    refused(
+        client.post(FAL, json={"prompt": "a lighthouse", "metadata": {"characterName": "Mandy"}}),
+        409,
+        "IDEMPOTENCY_KEY_REUSED",
+    )
 
 
 # ---- when to come back

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from core import recovery
+from core import matching, recovery
+from core.errors import BadRequest, Conflict, NotAllowed
 from core.recovery import Action
+from core.values import Role
 from tests import builders
 from tests.emulator.pictures import portrait
 
@@ -31,6 +33,9 @@ STORIES = {
     "the name stands under the other key": Story(made=((NAME, 25),), saved_to=0, key="characterName"),
     "in another case": Story(made=(("mANDY", 25),), saved_to=0),
     "with spaces around it": Story(made=((NAME, 25),), saved_to=0, said="  Mandy "),
+    "with a tab, a line's end and a hard space around it": Story(
+        made=(("\tMandy\u00a0", 25),), saved_to=0, said="\u00a0Mandy \n"
+    ),
     "there is no such character": Story(made=(("Bruno", 25),), saved_to=None),
     "an older one of that name is never guessed": Story(made=((NAME, -500),), saved_to=None, asks_qa=True),
     "an older and a newer one: the newer": Story(made=((NAME, -500), (NAME, 25)), saved_to=1),
@@ -96,6 +101,87 @@ def test_a_second_look_finds_nothing_left_to_do(services, ana):
     again = recovery.recover(services)
 
     assert [step for step in again if step.action is Action.match] == []
+
+
+def test_an_empty_name_does_not_hide_the_name_under_the_other_key(services, ana):
+    job_id = a_nameless_job(services, ana, Story(made=(), saved_to=None, key="characterName"))
+    with services.db.as_service() as conn:
+        conn.execute(
+            """UPDATE jobs SET metadata = metadata || '{"character_name": ""}' WHERE id = %s""", [job_id]
+        )
+    made = a_character(services, ana, NAME, 25)
+
+    builders.work(services)
+
+    assert owner_of(services, job_id) == made
+
+
+def test_recovery_finds_a_character_by_its_picture_though_no_name_fits(services, ana):
+    job_id = a_nameless_job(services, ana, Story(made=(), saved_to=None))
+    bruno = a_character(services, ana, "Bruno", -500)
+    with services.db.as_service() as conn:
+        conn.execute(
+            "UPDATE characters SET reference_image_url = %s WHERE id = %s",
+            [f"workspace-temp/{ana.id}/{job_id}_1760000000000.png", bruno],
+        )
+        conn.execute("DELETE FROM studio_queue.pgqueuer")
+
+    steps = recovery.recover(services)
+    builders.work(services)
+
+    assert [(step.job_id, step.action) for step in steps] == [(job_id, Action.match)]
+    assert owner_of(services, job_id) == bruno
+
+
+def test_qa_decides_between_two_of_a_name_and_the_portrait_is_saved(services, ana, ben):
+    quentin = builders.a_person(services.db, "quentin", Role.qa)
+    job_id = a_nameless_job(services, ana, STORIES["two newer ones of that name"])
+    _, second = (a_character(services, ana, NAME, after) for after in (25, 40))
+    foreign = a_character(services, ben, NAME, 25)
+    builders.work(services)
+
+    with pytest.raises(NotAllowed):
+        matching.decide(job_id, second, ana, services)
+    with pytest.raises(BadRequest):
+        matching.decide(job_id, foreign, quentin, services)
+    matching.decide(job_id, second, quentin, services)
+    builders.work(services)
+
+    assert owner_of(services, job_id) == second
+    assert mended(services, job_id) == [(quentin.id,)]
+    with pytest.raises(Conflict):
+        matching.decide(job_id, foreign, quentin, services)
+
+
+def test_when_only_one_of_a_name_is_left_recovery_answers_for_qa(services, ana):
+    job_id = a_nameless_job(services, ana, STORIES["two newer ones of that name"])
+    first, second = (a_character(services, ana, NAME, after) for after in (25, 40))
+    builders.work(services)
+    with services.db.as_service() as conn:
+        conn.execute("UPDATE characters SET deleted_at = now() WHERE id = %s", [first])
+
+    recovery.recover(services)
+    builders.work(services)
+
+    assert owner_of(services, job_id) == second
+    assert mended(services, job_id) == [(None,)]
+
+
+def owner_of(services, job_id):
+    [[owner]] = builders.rows(
+        services.db, "SELECT character_id FROM character_portraits WHERE job_id = %s", [job_id]
+    )
+    return owner
+
+
+def mended(services, job_id):
+    """Who answered the question which character it is."""
+    return builders.rows(
+        services.db,
+        "SELECT mended_by FROM studio.findings WHERE rule = 'job.which_character' AND row_id = %s"
+        " AND mended_at IS NOT NULL",
+        [str(job_id)],
+    )
 
 
 def a_nameless_job(services, person, story):

@@ -195,6 +195,30 @@ def test_a_paid_result_that_only_the_provider_has_shows_its_deadline(services, a
     assert 590 < value(found, "studio_results_nearest_deadline_seconds") <= 600
 
 
+def test_what_recovery_would_not_save_or_hurry_for_rings_no_alarm(services, ana, app, fresh):
+    finished = a_finished_portrait(ana, services, a_character(ana, services))
+    gone = a_waiting_job(ana, services, a_character(ana, services, name="Gone Soon"))
+    with services.db.as_service() as conn:
+        conn.execute("DELETE FROM studio_queue.pgqueuer")
+        conn.execute("SET LOCAL session_replication_role = replica")
+        conn.execute("DELETE FROM user_library")
+        conn.execute("UPDATE jobs SET stage = 'saving' WHERE id = %s", [finished.job.id])
+        conn.execute("UPDATE workspace_assets SET deleted_at = now(), deleted_by = %s", [ana.id])
+        conn.execute(
+            """
+            INSERT INTO studio.submissions (job_id, attempt, lease, provider, model_key, request_id, receipt, received_at)
+            VALUES (%s, 1, 1, 'fal', 'a model', 'r1', '{}', now())
+            """,
+            [gone.job_id],
+        )
+
+    found = samples(app)
+
+    assert value(found, "studio_autosave_waiting") == 0
+    assert value(found, "studio_results_at_risk") == 0
+    assert value(found, "studio_results_nearest_deadline_seconds") is None
+
+
 def test_without_a_result_at_risk_there_is_no_deadline_that_an_alarm_could_ring_for(app, fresh):
     found = samples(app)
 

@@ -52,9 +52,13 @@ def test_with_a_name_only_the_picture_finds_the_character_that_is_made_afterward
     [
         ({}, 400, "BAD_REQUEST"),
         ({"prompt": ""}, 400, "BAD_REQUEST"),
-        ({"prompt": "a schoolgirl at her desk"}, 422, "POLICY_MINOR"),
+        ({"prompt": "a schoolgirl at her desk", "metadata": {"characterName": "Mandy"}}, 422, "POLICY_MINOR"),
         ({"prompt": PROMPT, "apiModelId": "flux"}, 400, "BAD_REQUEST"),
-        ({"prompt": PROMPT, "metadata": {"destination": "billboard"}}, 400, "BAD_REQUEST"),
+        (
+            {"prompt": PROMPT, "metadata": {"destination": "billboard", "characterName": "Mandy"}},
+            400,
+            "BAD_REQUEST",
+        ),
         ({"prompt": PROMPT, "metadata": {"characterName": "a twelve year old"}}, 422, "POLICY_MINOR"),
     ],
 )
@@ -62,3 +66,20 @@ def test_what_does_not_fit_is_refused(ana, app, body, status, code):
     answer = app.as_(ana).post(CALL, json=body)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+@pytest.mark.parametrize("about", [{}, {"characterName": " "}, {"character_id": "", "character_name": ""}])
+def test_a_picture_that_nothing_could_ever_save_is_not_bought(services, ana, app, about):
+    answer = app.as_(ana).post(CALL, json={"prompt": PROMPT, "metadata": about})
+
+    assert (answer.status_code, answer.json()["field"]) == (400, "metadata.characterName")
+    assert builders.rows(services.db, "SELECT 1 FROM jobs") == []
+
+
+def test_an_empty_character_id_beside_a_name_is_none(ana, app, live_worker):
+    body = {
+        "prompt": PROMPT,
+        "metadata": {"character_id": "", "character_name": "", "characterName": "Mandy"},
+    }
+
+    assert app.as_(ana).post(CALL, json=body).status_code == 200

@@ -23,7 +23,7 @@ WRITTEN = {
 CLOSED = {"gender", "content_rating", "is_public", "match_reference"}  # choices and switches: no words
 REFERENCE = f"user-library/somebody/portraits/{MINOR}.png"
 OLDER = {
-    "prompt": {"prompt": MINOR},
+    "prompt": {"prompt": MINOR, "metadata": {"character_name": "Mandy"}},
     "name": {"prompt": "an adult sailor", "metadata": {"character_name": MINOR}},
     "name, in the other spelling": {"prompt": "an adult sailor", "metadata": {"characterName": MINOR}},
 }

@@ -582,6 +582,25 @@ def test_the_command_ends_with_status_one_until_what_is_broken_was_repaired(serv
     assert services.storage.info(LIBRARY, thumbnail) is not None
 
 
+def test_the_command_does_not_call_saved_what_waits_for_a_character(services, saved, command):
+    by_hand(services, "DELETE FROM character_portraits")
+    by_hand(services, "DELETE FROM user_library")
+    by_hand(services, "DELETE FROM studio.removed_portraits")
+    by_hand(services, "DELETE FROM studio.removed_items")
+    by_hand(
+        services,
+        "UPDATE jobs SET character_id = NULL, runner = 'platform', stage = NULL,"
+        " completed_at = now() - interval '1 hour',"
+        """ metadata = '{"destination": "character_portrait", "characterName": "Nobody Yet"}'""",
+    )
+
+    said = command()
+
+    assert said.exit_code == 0
+    assert "1 are not saved yet (1 wait for a character)" in said.output
+    assert "looked at is saved" not in said.output
+
+
 def test_the_command_says_how_a_time_is_written(command):
     wrong = command("--since", "yesterday")
 

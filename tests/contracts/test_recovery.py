@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from core import cli, generation, queue, recovery, running
+from core import cleaning, cli, generation, queue, recovery, running
 from core.db import jobs, recoveries, submissions
 from core.errors import BadRequest, Conflict, NotAllowed, NotFound
 from core.providers import fal as fal_adapter
@@ -594,6 +594,22 @@ def test_a_request_id_of_another_job_is_not_taken(services, ana, asked, characte
     assert builders.entries(services) == [("portrait_fal", asked)]
 
 
+def test_a_job_whose_request_belongs_to_another_is_left_to_a_person_and_may_be_purged(
+    services, ana, quentin, asked, character, flux, fal
+):
+    fal.fault("outcome", "never")
+    submission = running._send(running._claim(asked, services), services)
+    job_id = platform_job(services, ana, character)
+    note_request(services, job_id, flux, submission.ticket.request_id)
+
+    [step] = recovery.recover(services, only=[job_id])
+    [row] = recovery.purge([job_id], quentin, services, why="Its request is another job's.")
+
+    assert step.action is Action.person
+    assert f"belongs to job {asked}" in step.why
+    assert not row.is_refused
+
+
 def note_request(services, job_id, flux, request_id):
     with services.db.as_service() as conn:
         conn.execute(
@@ -705,6 +721,29 @@ def test_the_command_line_purges_with_a_reason_and_says_what_it_refused(
     assert "can still be asked" in done
     assert unreasoned.exit_code == 2
     assert "named by its id" in misnamed.output
+
+
+def test_the_command_line_names_a_job_that_is_not_there(services, asked, command):
+    stranger = str(uuid4())
+
+    looked = command("recover", "--job", stranger, "--job", str(asked))
+    ended = command("purge", "--why", "Stuck.", stranger)
+
+    assert (looked.exit_code, ended.exit_code) == (1, 1)
+    assert stranger in looked.output
+    assert stranger in ended.output
+
+
+def test_the_command_line_says_why_each_result_was_kept(services, ana, character, command):
+    builders.a_finished_portrait(ana, services, character)
+    with services.db.as_service() as conn:
+        conn.execute("UPDATE workspace_assets SET created_at = now() - interval '8 days'")
+    for one in list(services.storage.list("user-library")):
+        services.storage.delete("user-library", one.path)
+
+    said = command("clean").output
+
+    assert f"1 kept: {cleaning.SENTENCES[cleaning.Verdict.copy_missing]}" in said
 
 
 def test_the_command_line_cleans_the_workspace(services, ana, character, command):

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from core import billing, budgets, pauses, suggestions
+from core import billing, budgets, pauses, recovery, suggestions
 from core.budgets import Period
 from core.db import models
 from core.db import suggestions as rows_of_suggestions
@@ -410,6 +410,41 @@ def test_a_key_whose_answer_was_lost_buys_nothing_again(chatting, ana, fal):
             suggestions.suggest(request, ana, chatting)
 
     assert fal.counts()["providers"]["chat"]["submits"] == 1
+
+
+def test_recovery_settles_a_suggestion_whose_process_died_and_forgets_answers_after_a_day(
+    chatting, ana, character
+):
+    suggestions.suggest(asked("role", character), ana, chatting)
+    suggestions.suggest(asked("role", character), ana, chatting)
+    lost, old = (
+        row[0] for row in builders.rows(chatting.db, "SELECT id FROM studio.suggestions ORDER BY asked_at")
+    )
+    with chatting.db.as_service() as conn:
+        conn.execute("ALTER TABLE studio.cost_entries DISABLE TRIGGER USER")
+        conn.execute("DELETE FROM studio.cost_entries WHERE job_id = %s AND kind <> 'estimated'", [lost])
+        conn.execute("ALTER TABLE studio.cost_entries ENABLE TRIGGER USER")
+        conn.execute(
+            "UPDATE studio.suggestions SET outcome = NULL, answer = NULL, asked_at = now() - interval '11 minutes'"
+            " WHERE id = %s",
+            [lost],
+        )
+        conn.execute(
+            "UPDATE studio.suggestions SET asked_at = now() - interval '25 hours' WHERE id = %s", [old]
+        )
+
+    recovery.recover(chatting)
+
+    found = builders.rows(
+        chatting.db, "SELECT id, outcome, answer FROM studio.suggestions ORDER BY asked_at DESC"
+    )
+    assert found == [(lost, "unknown", None), (old, "answered", None)]
+    computed = builders.rows(
+        chatting.db,
+        "SELECT amount_usd FROM studio.cost_entries WHERE job_id = %s AND kind = 'computed'",
+        [lost],
+    )
+    assert computed == [(None,)]
 
 
 def test_a_double_click_under_one_key_buys_once(chatting, ana, fal):

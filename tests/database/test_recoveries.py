@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from core.db import migrate, recoveries
+from core.db import matches, migrate, recoveries
 from core.errors import NotAllowed
 from core.values import JobId, Role
 from tests.builders import a_person, as_platform, one, rows
@@ -143,3 +143,21 @@ def test_a_project_that_has_the_column_already_is_adopted_with_what_it_holds(emp
     with psycopg.connect(empty_dsn) as conn:
         held = conn.execute("SELECT cleaned_at::date::text FROM workspace_assets").fetchall()
     assert held == [("2026-01-01",)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [
+        ("SELECT FROM workspace_assets WHERE studio.inside_workspace(temp_storage_path) = 'a'", "assets_by_path"),
+        ("SELECT FROM characters WHERE user_id = gen_random_uuid() AND studio.plain_name(name) = 'a'", "characters_by_name"),
+        (f"SELECT FROM characters WHERE {matches.job_in('image_url')} = 'a'", "characters_by_image_job"),
+        (f"SELECT FROM characters WHERE {matches.job_in('reference_image_url')} = 'a'", "characters_by_reference_job"),
+    ],
+)  # fmt: skip
+def test_paths_names_and_files_are_found_by_indexes_that_call_no_function_of_ours(database, asked, index):
+    with database.as_service() as conn:
+        conn.execute("SET LOCAL enable_seqscan = off")
+        plan = "\n".join(row[0] for row in conn.execute(f"EXPLAIN {asked}".encode()).fetchall())
+
+    assert index in plan
+    assert "studio." not in plan
