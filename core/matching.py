@@ -40,7 +40,7 @@ def match(job_id: JobId, services: Services) -> Verdict:
         elif verdict is Verdict.person and job.status is JobStatus.completed:
             sentence = (
                 "This portrait names a character by name only, and that name belongs to several characters or to one "
-                "that is older than the portrait. Decide which one it is."
+                "that is older than the portrait. Decide which one it is: python -m core match."
             )
             activity.find(conn, matches.RULE, "jobs", str(job_id), sentence)
     _log.info("job_matched", job_id=str(job_id), verdict=verdict)

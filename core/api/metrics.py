@@ -246,7 +246,7 @@ def _standing(look: Look, services: Services) -> list[Metric]:
         *_gauges("studio_provider_paused", "1 while a provider rests for everybody.", "provider", resting),
         *_backlog(look.unsaved, "studio_autosave_waiting", "Finished portraits not in the library yet.",
                   "studio_autosave_lag_seconds", "Since the oldest of them was finished; 0 without any."),
-        *_backlog(look.at_risk, "studio_results_at_risk", "Paid results that only their provider has.",
+        *_backlog(look.at_risk, "studio_results_at_risk", "Paid results that their provider may delete soon.",
                   "studio_results_nearest_deadline_seconds", "Until the first of them is deleted there."),
     ]  # fmt: skip
 
