@@ -258,7 +258,8 @@ def _row(cell: Cell) -> str:
 
 def _state_words(one: attributes.CellStatus) -> str:
     if one.state is not CellState.ready or one.picture is None:
-        return _SIGNS[one.state]
+        shown = " (placeholder)" if one.picture is not None and one.picture.is_placeholder else ""
+        return _SIGNS[one.state] + shown
     older = f" (as {one.counts_as})" if one.counts_as else ""
     return _REVIEWS[one.picture.review_status] + older
 
@@ -276,6 +277,8 @@ def _show_plan(wanted: AttributePlan, console: Console) -> None:
         f"[bold]{count - styles} attribute images and {styles} style images[/bold] with {wanted.model.display_name} "
         f"({price_words(wanted.price)} each): {costs}{takes}. {wanted.reason}"
     )
+    if wanted.placeholders:
+        console.print(f"{wanted.placeholders} of them take the place of placeholders that Sketch drew.")
     if wanted.beyond_limit:
         console.print(
             f"[yellow]{len(wanted.beyond_limit)} more are wanted, and the limit of ${wanted.limit_usd} has no room for "

@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal
 from uuid import uuid4
 
@@ -156,7 +157,7 @@ def test_the_cost_of_a_run_is_known_before_and_after(services, pia, flux, make):
     run = make(*FEW)
 
     after = attributes.progress(run.id, pia, services)
-    assert plan.total_usd == 3 * plan.price == 3 * Decimal("0.02497")
+    assert plan.total_usd == 3 * plan.price == 3 * Decimal("0.025")
     assert (after.done, after.total, after.is_over) == (3, 3, True)
     assert (after.spent_usd, after.unknown_costs) == (Decimal("0.075000"), 0)
 
@@ -218,6 +219,37 @@ def test_the_same_run_asked_for_twice_is_one_run(services, pia, make, flux):
     assert second.cells[0].job_id == first.cells[0].job_id
     with pytest.raises(Conflict):
         attributes.generate(pia, services, cells=[SLIM], model_id=flux, run_id=run_id)
+
+
+def test_a_placeholder_of_sketch_counts_as_missing_and_gives_way_to_a_real_picture(services, pia, make, flux):
+    sketch = one(
+        services.db,
+        "SELECT m.id FROM api_models m JOIN api_providers p ON p.id = m.provider_id WHERE p.name = 'sketch'",
+    )
+    make(STOCKY, model_id=sketch)
+    alone = replace(services, providers={"sketch": services.providers["sketch"]})
+    before = [state_of(STOCKY, pia, with_) for with_ in (services, alone)]
+    drawn = rows(services.db, "SELECT value FROM attribute_images")
+    plan = attributes.plan(pia, services, category="body", model_id=flux)
+
+    made = make(STOCKY)
+
+    after = state_of(STOCKY, pia, services)
+    assert [found.state for found in before] == [CellState.missing, CellState.ready]
+    assert before[0].picture.is_placeholder
+    assert drawn == [("Stocky",)]
+    assert (STOCKY in plan.cells, plan.placeholders) == (True, 1)
+    assert outcomes(made) == [AskOutcome.asked]
+    assert (after.state, after.picture.is_placeholder) == (CellState.ready, False)
+    assert outcomes(make(STOCKY)) == [AskOutcome.ready]
+
+
+def test_a_plan_counts_a_started_megapixel_as_the_limit_does(services, pia, flux, make):
+    plan = attributes.plan(pia, services, cells=FEW, limit_usd=Decimal("0.0499"), model_id=flux)
+
+    run = make(*FEW, limit_usd=Decimal("0.0499"))
+
+    assert len(plan.cells) == len(run.of(AskOutcome.asked)) == 1
 
 
 def test_a_row_of_an_older_name_counts_and_nothing_is_bought(services, pia, make, fal):
