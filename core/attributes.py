@@ -15,7 +15,7 @@ from enum import StrEnum
 from statistics import median
 from uuid import UUID, uuid4
 
-from core import log, plans, policy, prompts, publishing, routing
+from core import budgets, log, plans, policy, prompts, publishing, routing
 from core.catalog import AttributeCell, Catalog
 from core.db import Connection, attributes, jobs, models, workers
 from core.db.attributes import AskOutcome, CellJob, RunKind
@@ -446,6 +446,7 @@ def _ask_all(
     kind: RunKind, wanted: AttributePlan, run_id: UUID | None, person: Person, services: Services
 ) -> Run:
     run = run_id or uuid4()
+    warnings = budgets.warnings(wanted.total_usd, person, services) if wanted.cells else ()
     with services.db.as_user(person) as conn:
         attributes.begin_run(conn, run, kind, wanted.limit_usd)
     asked: list[CellAsked] = []
@@ -461,7 +462,7 @@ def _ask_all(
     with services.db.as_user(person) as conn:
         idle = not workers.any_alive(conn, within=3 * services.settings.heartbeat_seconds)
     _log.info("attribute_run_asked", run=str(run), kind=kind, cells=len(asked))
-    return Run(id=run, plan=wanted, cells=tuple(asked), warnings=(NO_WORKER,) if idle else ())
+    return Run(id=run, plan=wanted, cells=tuple(asked), warnings=(*warnings, NO_WORKER) if idle else warnings)
 
 
 _STOPS = {AskOutcome.limit, AskOutcome.price_unknown, AskOutcome.refused, AskOutcome.cancelled}

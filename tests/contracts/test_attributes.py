@@ -4,6 +4,7 @@ real Postgres.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +13,17 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+import typer
 from PIL import Image
+from rich.console import Console
+from typer.testing import CliRunner
 
-from core import attributes, generation, publishing, queue, recovery, running
+from core import attributes, attributes_cli, budgets, generation, publishing, queue, recovery, running
 from core.attributes import CellState
 from core.db import attributes as rows_of
 from core.db import jobs
 from core.db.attributes import AskOutcome
-from core.errors import BadRequest, BudgetSpent, Conflict, NotAllowed, NotFound
+from core.errors import BadRequest, BudgetSpent, Conflict, NotAllowed, NotFound, StudioError
 from core.recovery import Action
 from core.storage import ATTRIBUTE_ORIGINALS, PUBLIC_ASSETS, WORKSPACE
 from core.values import STYLE_IMAGE, Cell, JobStatus, ReviewStatus, Role
@@ -250,6 +254,49 @@ def test_a_plan_counts_a_started_megapixel_as_the_limit_does(services, pia, flux
     run = make(*FEW, limit_usd=Decimal("0.0499"))
 
     assert len(plan.cells) == len(run.of(AskOutcome.asked)) == 1
+
+
+def test_a_failed_attribute_image_is_made_again_under_attributes_only(services, pia, flux):
+    run = attributes.generate(pia, services, cells=[STOCKY], model_id=flux)
+    attributes.cancel_run(run.id, pia, services)
+
+    with pytest.raises(Conflict, match="under Attributes"):
+        generation.retry(run.cells[0].job_id, pia, services)
+
+
+def test_a_soft_budget_warns_of_a_run_and_stops_nothing(services, pia, flux):
+    ada = builders.a_person(services.db, "ada", Role.admin)
+    budgets.save(Decimal("0.01"), budgets.Period.day, ada, services, hard=False)
+
+    run = attributes.generate(pia, services, cells=[STOCKY], model_id=flux)
+
+    assert outcomes(run) == [AskOutcome.asked]
+    assert any("The shared budget of $0.01 a day is used up" in warning for warning in run.warnings)
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["--missing", "--limit-usd", "0.001", "--model", "fal-ai/flux/dev"], 1),
+        (["--cell", "body/Stocky/anime", "--missing"], 1),
+        (["--cell", "body/Stocky/anime", "--category", "age"], 1),
+    ],
+)
+def test_the_command_ends_with_1_where_it_makes_nothing_of_what_was_asked(services, fal, words, status):
+    @contextlib.contextmanager
+    def opened():
+        try:
+            yield services
+        except StudioError as error:
+            raise typer.Exit(1) from error
+
+    app = typer.Typer()
+    app.add_typer(attributes_cli.commands(opened, Console()), name="attributes")
+    builders.work(services)
+
+    ended = CliRunner().invoke(app, ["attributes", "generate", "--yes", *words])
+
+    assert (ended.exit_code, fal.counts()["accepted"]) == (status, 0)
 
 
 def test_a_row_of_an_older_name_counts_and_nothing_is_bought(services, pia, make, fal):
