@@ -95,6 +95,8 @@ def _may_cancel(story: Story) -> bool:
 
 def _may_retry(story: Story) -> bool:
     ended = story.job.status in (JobStatus.failed, JobStatus.cancelled)
+    if story.job.metadata.get("destination") == "attribute_image":  # those are made again under Attributes
+        return False
     # Asked for again once already: the same click would only lead to that job, which the page links to.
     return ended and not story.again and story.job.runner == "studio" and person().holds(Role.editor)
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from statistics import median
 from uuid import UUID, uuid4
 
-from core import log, plans, policy, prompts, publishing, routing
+from core import budgets, log, plans, policy, prompts, publishing, routing
 from core.catalog import AttributeCell, Catalog
 from core.db import Connection, attributes, jobs, models, workers
 from core.db.attributes import AskOutcome, CellJob, RunKind
 from core.errors import BadRequest, BudgetSpent, NotAllowed, NotFound, TooMany
+from core.providers.sketch import Sketch
 from core.services import Services
 from core.values import (
     STYLE_IMAGE,
@@ -36,6 +37,7 @@ from core.values import (
     Size,
 )
 
+PLACEHOLDER = "A placeholder of Sketch stands here until it is made."
 NO_WORKER = "No worker is running, so these pictures wait in the queue until one is started."
 # Two to three like the published form; the largest stays below one megapixel, which providers bill whole.
 _SIZES = (Size(width=816, height=1224), Size(width=672, height=1008), Size(width=512, height=768))
@@ -96,6 +98,7 @@ class AttributePlan:
     price: Decimal | None
     limit_usd: Decimal | None
     seconds: float | None
+    placeholders: int = 0  # of `cells`: drawn by Sketch, and replaced
 
     @property
     def total_usd(self) -> Decimal | None:
@@ -192,10 +195,22 @@ def status(person: Person, services: Services) -> Matrix:
     shipped = services.catalog
     return Matrix(
         cells=tuple(
-            explain(cell, _label(cell, shipped), _picture_of(cell, pictures, shipped), newest.get(cell))
+            _explain(cell, _picture_of(cell, pictures, shipped), newest.get(cell), services)
             for cell in all_cells(shipped)
         )
     )
+
+
+def _explain(
+    cell: Cell, picture: AttributePicture | None, job: CellJob | None, services: Services
+) -> CellStatus:
+    """As `explain`; a placeholder counts as missing, and is shown, once somebody else could make the picture."""
+    label = _label(cell, services.catalog)
+    if picture is None or not picture.is_placeholder or services.providers.keys() <= {Sketch.name}:
+        return explain(cell, label, picture, job)
+    found = explain(cell, label, None, job)
+    why = PLACEHOLDER if found.state is CellState.missing else found.why
+    return replace(found, picture=picture, why=why)
 
 
 def explain(cell: Cell, label: str, picture: AttributePicture | None, job: CellJob | None) -> CellStatus:
@@ -237,7 +252,9 @@ def _label(cell: Cell, catalog: Catalog) -> str:
 def _picture_of(
     cell: Cell, pictures: Iterable[AttributePicture], catalog: Catalog
 ) -> AttributePicture | None:
-    """The cell's own row, else the first that counts under an older name; `pictures` have the best first."""
+    """The cell's own row, else the first that counts under an older name; `pictures` have the best first. A
+    placeholder comes last.
+    """
     names = {name.casefold() for name in publishing.names_of(cell, catalog)}
     found = [
         one
@@ -246,7 +263,7 @@ def _picture_of(
         and one.cell.style.strip().casefold() == cell.style
         and one.cell.value.strip().casefold() in names
     ]
-    return next((one for one in found if one.cell.value == cell.value), found[0] if found else None)
+    return min(found, key=lambda one: (one.is_placeholder, one.cell.value != cell.value), default=None)
 
 
 def _refuse_unknown(field: str, wanted: str | None, known: Sequence[str]) -> None:
@@ -301,7 +318,15 @@ def plan(
         price=price,
         limit_usd=limit_usd,
         seconds=seconds_for(room, [], services.limits.get(choice.model.provider, 1), usual),
+        placeholders=_placeholders(wanted[:room], choice.model.provider, person, services),
     )
+
+
+def _placeholders(cells: Sequence[Cell], provider: str, person: Person, services: Services) -> int:
+    if provider == Sketch.name:
+        return 0
+    found = status(person, services).cells
+    return sum(one.picture is not None and one.picture.is_placeholder for one in found if one.cell in cells)
 
 
 def seconds_for(waiting: int, elapsed: Sequence[float], limit: int, usual: float | None) -> float | None:
@@ -358,7 +383,9 @@ def _prices(conn: Connection, known: Sequence[ImageModel]) -> dict[UUID, Decimal
     """What one picture costs with each model, in the size that model would be asked for."""
     found: dict[UUID, Decimal | None] = {}
     for size in _SIZES:
-        found |= models.prices(conn, [one.id for one in known if _size(one) == size], size.width, size.height)
+        found |= attributes.prices(
+            conn, [one.id for one in known if _size(one) == size], size.width, size.height
+        )
     return found
 
 
@@ -419,6 +446,7 @@ def _ask_all(
     kind: RunKind, wanted: AttributePlan, run_id: UUID | None, person: Person, services: Services
 ) -> Run:
     run = run_id or uuid4()
+    warnings = budgets.warnings(wanted.total_usd, person, services) if wanted.cells else ()
     with services.db.as_user(person) as conn:
         attributes.begin_run(conn, run, kind, wanted.limit_usd)
     asked: list[CellAsked] = []
@@ -434,7 +462,7 @@ def _ask_all(
     with services.db.as_user(person) as conn:
         idle = not workers.any_alive(conn, within=3 * services.settings.heartbeat_seconds)
     _log.info("attribute_run_asked", run=str(run), kind=kind, cells=len(asked))
-    return Run(id=run, plan=wanted, cells=tuple(asked), warnings=(NO_WORKER,) if idle else ())
+    return Run(id=run, plan=wanted, cells=tuple(asked), warnings=(*warnings, NO_WORKER) if idle else warnings)
 
 
 _STOPS = {AskOutcome.limit, AskOutcome.price_unknown, AskOutcome.refused, AskOutcome.cancelled}

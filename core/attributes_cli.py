@@ -73,8 +73,7 @@ def commands(open_services: Open, console: Console) -> typer.Typer:
         """Make what is missing (--missing), or single pictures anew (--cell body/Stocky/anime)."""
         with open_services() as services:
             limit, chosen = _dollars(limit_usd), _model(model, services)
-            if not missing and not cell:
-                raise BadRequest("Say what to make: --missing, or --cell category/value/style.")
+            _refuse_unclear(missing=missing, cell=cell, narrowed=bool(category or style))
             cells = _cells(cell, services) if cell else None
             wanted = attributes.plan(
                 LOCAL_PERSON,
@@ -88,6 +87,8 @@ def commands(open_services: Open, console: Console) -> typer.Typer:
             _show_plan(wanted, console)
             if not wanted.cells:
                 _see_through(services, console)
+                if wanted.beyond_limit:
+                    raise typer.Exit(1)
                 return
             if not yes and not typer.confirm("Make them?"):
                 raise typer.Exit(1)
@@ -97,6 +98,14 @@ def commands(open_services: Open, console: Console) -> typer.Typer:
             raise typer.Exit(1)
 
     return app
+
+
+def _refuse_unclear(*, missing: bool, cell: Sequence[str] | None, narrowed: bool) -> None:
+    """Raise BadRequest where nothing is asked for, or two things that exclude each other."""
+    if not missing and not cell:
+        raise BadRequest("Say what to make: --missing, or --cell category/value/style.")
+    if cell and (missing or narrowed):
+        raise BadRequest("--cell names single pictures: leave out --missing, --category and --style.")
 
 
 def _make(
@@ -114,6 +123,9 @@ def _make(
     try:
         run = _ask(run_id, cells, wanted, services)
         left_out = bool(run.of(AskOutcome.limit, AskOutcome.price_unknown, AskOutcome.refused))
+        for warning in run.warnings:
+            if warning != attributes.NO_WORKER:  # this command works itself then
+                console.print(f"[yellow]{warning}[/yellow]")
         _show_skipped(run, console)
         end = _watch(run_id, services, console, hands)
     except KeyboardInterrupt:
@@ -258,7 +270,8 @@ def _row(cell: Cell) -> str:
 
 def _state_words(one: attributes.CellStatus) -> str:
     if one.state is not CellState.ready or one.picture is None:
-        return _SIGNS[one.state]
+        shown = " (placeholder)" if one.picture is not None and one.picture.is_placeholder else ""
+        return _SIGNS[one.state] + shown
     older = f" (as {one.counts_as})" if one.counts_as else ""
     return _REVIEWS[one.picture.review_status] + older
 
@@ -276,6 +289,8 @@ def _show_plan(wanted: AttributePlan, console: Console) -> None:
         f"[bold]{count - styles} attribute images and {styles} style images[/bold] with {wanted.model.display_name} "
         f"({price_words(wanted.price)} each): {costs}{takes}. {wanted.reason}"
     )
+    if wanted.placeholders:
+        console.print(f"{wanted.placeholders} of them take the place of placeholders that Sketch drew.")
     if wanted.beyond_limit:
         console.print(
             f"[yellow]{len(wanted.beyond_limit)} more are wanted, and the limit of ${wanted.limit_usd} has no room for "

@@ -160,6 +160,8 @@ def retry(job_id: JobId, person: Person, services: Services, *, model_id: ModelI
         old = jobs.get(conn, job_id)
     if old is None or old.runner != "studio":
         raise NotFound("This picture was not asked for here, so it cannot be asked for again.")
+    if old.metadata.get("destination") == "attribute_image":
+        raise Conflict("This is an attribute image. Make it again under Attributes.", code="ATTRIBUTE_IMAGE")
     if old.status not in {JobStatus.failed, JobStatus.cancelled}:
         raise Conflict("This picture has not failed. Wait for it, or cancel it first.")
     with services.db.as_service() as conn:  # a receipt is shown to nobody else

@@ -14,6 +14,7 @@ from core import catalog, jpegs, log, running
 from core.db import Connection, activity, assets, attributes, jobs, repeat_on_deadlock
 from core.db.attributes import Published
 from core.errors import BadImage, ObjectMissing, StudioError
+from core.providers.sketch import Sketch
 from core.services import Services
 from core.storage import ATTRIBUTE_ORIGINALS, PUBLIC_ASSETS, WORKSPACE
 from core.values import Asset, AttributePicture, Cell, Job, JobId, JobStatus
@@ -32,6 +33,11 @@ class _Publishing:
     cell: Cell
     names: tuple[str, ...]
     replaces: bool
+
+    @property
+    def is_placeholder(self) -> bool:
+        """True where the built-in Sketch drew it."""
+        return self.job.provider == Sketch.name
 
     @property
     def original_path(self) -> str:
@@ -135,7 +141,8 @@ def _file(found: _Publishing, published: Published, services: Services) -> bool:
             return False
         # A picture that came although it was cancelled fills an empty place, and takes nobody's.
         may_replace = found.replaces and not (job is not None and job.cancel_requested)
-        shown = (not standing or may_replace) and _show(conn, found, published, standing)
+        empty = all(row.is_placeholder for row in standing) and not (standing and found.is_placeholder)
+        shown = (empty or may_replace) and _show(conn, found, published, standing)
         if not shown:
             attributes.keep_unshown(conn, cell, published)
         _note(conn, found, published, standing, shown=shown)
@@ -157,9 +164,9 @@ def _show(
         attributes.replace(conn, cell, row.id, published, cost_usd=published.cost_usd if own else _FREE)
     there = {row.cell.value.strip().casefold() for row in standing}
     for name in found.names:
-        if name.casefold() in there:
-            continue
         own = name == cell.value
+        if name.casefold() in there or (found.is_placeholder and not own):
+            continue
         inserted = attributes.insert(
             conn, cell, name, published, cost_usd=published.cost_usd if own else _FREE
         )

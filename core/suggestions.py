@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from core import characters, log, offline_suggestions, policy
+from core import budgets, characters, log, offline_suggestions, policy
 from core.billing import MICRO
 from core.db import costs, models, suggestions
 from core.db.suggestions import TokenPrices
@@ -258,6 +258,8 @@ def _bought(
     """Hold the estimate, ask once, enter what it cost, and read what came."""
     _refuse_paused(person, services)
     system, question, schema = _order(asked)
+    input_tokens = len(system + question + json.dumps(schema)) // _CHARACTERS_A_TOKEN + 1
+    warnings = budgets.warnings(_estimate(chat.model, input_tokens, services), person, services)
     with services.db.as_user(person) as conn:
         suggestion_id, created = suggestions.ask(
             conn,
@@ -265,7 +267,7 @@ def _bought(
             version=asked.version,
             wanted=asked.wanted,
             model_key=chat.model,
-            input_tokens=len(system + question + json.dumps(schema)) // _CHARACTERS_A_TOKEN + 1,
+            input_tokens=input_tokens,
             output_tokens=_MOST_TOKENS,
             idempotency_key=asked.idempotency_key,
             fingerprint=fingerprint,
@@ -281,7 +283,14 @@ def _bought(
     except BaseException:
         _lost(suggestion_id, services)  # a bug or the end of the process, after it may have left
         raise
-    return _kept(asked, suggestion_id, chat.model, answer, sent_at, services)
+    kept = _kept(asked, suggestion_id, chat.model, answer, sent_at, services)
+    return replace(kept, warnings=(*kept.warnings, *warnings))
+
+
+def _estimate(model: str, input_tokens: int, services: Services) -> Decimal | None:
+    with services.db.as_service() as conn:
+        prices = suggestions.token_prices(conn, model, datetime.now(UTC))
+    return _tokens_cost(prices, input_tokens, _MOST_TOKENS)
 
 
 def _refuse_paused(person: Person, services: Services) -> None:
@@ -393,11 +402,13 @@ def _as_text(usd: Decimal | None) -> str | None:
 
 def token_cost(prices: TokenPrices, answer: ChatAnswer) -> Decimal | None:
     """Dollars of an answer to the micro-dollar; None where a price or a count is not known."""
-    if prices.input_usd is None or prices.output_usd is None:
+    return _tokens_cost(prices, answer.input_tokens, answer.output_tokens)
+
+
+def _tokens_cost(prices: TokenPrices, read: int | None, written: int | None) -> Decimal | None:
+    if prices.input_usd is None or prices.output_usd is None or read is None or written is None:
         return None
-    if answer.input_tokens is None or answer.output_tokens is None:
-        return None
-    total = answer.input_tokens * prices.input_usd + answer.output_tokens * prices.output_usd
+    total = read * prices.input_usd + written * prices.output_usd
     return (total / 1_000_000).quantize(MICRO, ROUND_HALF_UP)
 
 

@@ -498,3 +498,4 @@ class AttributePicture:
     review_note: str | None
     created_at: datetime
     updated_at: datetime
+    is_placeholder: bool = False  # drawn by the built-in Sketch: it gives way to any provider's picture

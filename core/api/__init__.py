@@ -22,6 +22,7 @@ from core.services import Services
 
 ASKED_HEADERS = (
     "authorization", "apikey", "x-client-info", "content-type", "idempotency-key", "prefer", "x-request-id",
+    "range", "if-range", "if-none-match",
 )  # fmt: skip
 SHOWN_HEADERS = ("Location", "Retry-After", REQUEST_ID, "ETag", "Content-Range", "Accept-Ranges")
 

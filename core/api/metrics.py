@@ -328,11 +328,11 @@ def router() -> APIRouter:
 
 
 def _refuse_strangers(request: Request) -> None:
-    """Raise NotSignedIn or NotAllowed unless the caller is on this machine or knows METRICS_TOKEN."""
-    if _is_local(request):
-        return
+    """Raise NotSignedIn unless the caller knows METRICS_TOKEN, or NotAllowed without one from another machine."""
     token = request.app.state.services.settings.metrics_token
     if token is None:
+        if _is_local(request):
+            return
         raise NotAllowed(
             "The numbers are shown on this machine only. Set METRICS_TOKEN to read them from another."
         )

@@ -28,7 +28,7 @@ from core.values import (
 COLUMNS = """
     v.id, v.category, v.value, v.style, v.image_url, v.original, v.prompt, v.seed, v.width, v.height,
     v.file_size_bytes, v.job_id, v.cost_usd, v.review_status, v.reviewed_by, v.reviewed_at, v.review_note,
-    v.created_at, v.updated_at
+    v.created_at, v.updated_at, studio.is_sketched(v.job_id)
 """
 
 
@@ -116,6 +116,7 @@ def as_picture(_cursor: Cursor[Any]) -> RowMaker[AttributePicture]:
             review_note=row[16],
             created_at=row[17],
             updated_at=row[18],
+            is_placeholder=row[19],
         )
 
     return make
@@ -216,6 +217,17 @@ def spent_by_run(conn: Connection, run_id: UUID) -> tuple[Decimal, int]:
 
 
 # -- asking, as the person of the connection -----------------------------------------------------------------------
+
+
+def prices(
+    conn: Connection, model_ids: Sequence[ModelId], width: int, height: int
+) -> dict[UUID, Decimal | None]:
+    """What one image of that size counts for against a run's limit with each model; None where it is not known."""
+    rows = conn.execute(
+        "SELECT m.id, studio.price_held(m.id, %(width)s, %(height)s) FROM unnest(%(ids)s::uuid[]) AS m(id)",
+        {"ids": list(model_ids), "width": width, "height": height},
+    ).fetchall()
+    return {row[0]: row[1] for row in rows}
 
 
 def begin_run(conn: Connection, run_id: UUID, kind: RunKind, limit_usd: Decimal | None) -> None:

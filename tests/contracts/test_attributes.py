@@ -4,21 +4,36 @@ real Postgres.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+import typer
 from PIL import Image
+from rich.console import Console
+from typer.testing import CliRunner
 
-from core import attributes, cleaning, generation, publishing, queue, recovery, running
+from core import (
+    attributes,
+    attributes_cli,
+    budgets,
+    cleaning,
+    generation,
+    publishing,
+    queue,
+    recovery,
+    running,
+)
 from core.attributes import CellState
 from core.db import attributes as rows_of
 from core.db import jobs
 from core.db.attributes import AskOutcome
-from core.errors import BadRequest, BudgetSpent, Conflict, NotAllowed, NotFound
+from core.errors import BadRequest, BudgetSpent, Conflict, NotAllowed, NotFound, StudioError
 from core.recovery import Action
 from core.storage import ATTRIBUTE_ORIGINALS, PUBLIC_ASSETS, WORKSPACE
 from core.values import STYLE_IMAGE, Cell, JobStatus, ReviewStatus, Role
@@ -156,7 +171,7 @@ def test_the_cost_of_a_run_is_known_before_and_after(services, pia, flux, make):
     run = make(*FEW)
 
     after = attributes.progress(run.id, pia, services)
-    assert plan.total_usd == 3 * plan.price == 3 * Decimal("0.02497")
+    assert plan.total_usd == 3 * plan.price == 3 * Decimal("0.025")
     assert (after.done, after.total, after.is_over) == (3, 3, True)
     assert (after.spent_usd, after.unknown_costs) == (Decimal("0.075000"), 0)
 
@@ -218,6 +233,80 @@ def test_the_same_run_asked_for_twice_is_one_run(services, pia, make, flux):
     assert second.cells[0].job_id == first.cells[0].job_id
     with pytest.raises(Conflict):
         attributes.generate(pia, services, cells=[SLIM], model_id=flux, run_id=run_id)
+
+
+def test_a_placeholder_of_sketch_counts_as_missing_and_gives_way_to_a_real_picture(services, pia, make, flux):
+    sketch = one(
+        services.db,
+        "SELECT m.id FROM api_models m JOIN api_providers p ON p.id = m.provider_id WHERE p.name = 'sketch'",
+    )
+    make(STOCKY, model_id=sketch)
+    alone = replace(services, providers={"sketch": services.providers["sketch"]})
+    before = [state_of(STOCKY, pia, with_) for with_ in (services, alone)]
+    drawn = rows(services.db, "SELECT value FROM attribute_images")
+    plan = attributes.plan(pia, services, category="body", model_id=flux)
+
+    made = make(STOCKY)
+
+    after = state_of(STOCKY, pia, services)
+    assert [found.state for found in before] == [CellState.missing, CellState.ready]
+    assert before[0].picture.is_placeholder
+    assert drawn == [("Stocky",)]
+    assert (STOCKY in plan.cells, plan.placeholders) == (True, 1)
+    assert outcomes(made) == [AskOutcome.asked]
+    assert (after.state, after.picture.is_placeholder) == (CellState.ready, False)
+    assert outcomes(make(STOCKY)) == [AskOutcome.ready]
+
+
+def test_a_plan_counts_a_started_megapixel_as_the_limit_does(services, pia, flux, make):
+    plan = attributes.plan(pia, services, cells=FEW, limit_usd=Decimal("0.0499"), model_id=flux)
+
+    run = make(*FEW, limit_usd=Decimal("0.0499"))
+
+    assert len(plan.cells) == len(run.of(AskOutcome.asked)) == 1
+
+
+def test_a_failed_attribute_image_is_made_again_under_attributes_only(services, pia, flux):
+    run = attributes.generate(pia, services, cells=[STOCKY], model_id=flux)
+    attributes.cancel_run(run.id, pia, services)
+
+    with pytest.raises(Conflict, match="under Attributes"):
+        generation.retry(run.cells[0].job_id, pia, services)
+
+
+def test_a_soft_budget_warns_of_a_run_and_stops_nothing(services, pia, flux):
+    ada = builders.a_person(services.db, "ada", Role.admin)
+    budgets.save(Decimal("0.01"), budgets.Period.day, ada, services, hard=False)
+
+    run = attributes.generate(pia, services, cells=[STOCKY], model_id=flux)
+
+    assert outcomes(run) == [AskOutcome.asked]
+    assert any("The shared budget of $0.01 a day is used up" in warning for warning in run.warnings)
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["--missing", "--limit-usd", "0.001", "--model", "fal-ai/flux/dev"], 1),
+        (["--cell", "body/Stocky/anime", "--missing"], 1),
+        (["--cell", "body/Stocky/anime", "--category", "age"], 1),
+    ],
+)
+def test_the_command_ends_with_1_where_it_makes_nothing_of_what_was_asked(services, fal, words, status):
+    @contextlib.contextmanager
+    def opened():
+        try:
+            yield services
+        except StudioError as error:
+            raise typer.Exit(1) from error
+
+    app = typer.Typer()
+    app.add_typer(attributes_cli.commands(opened, Console()), name="attributes")
+    builders.work(services)
+
+    ended = CliRunner().invoke(app, ["attributes", "generate", "--yes", *words])
+
+    assert (ended.exit_code, fal.counts()["accepted"]) == (status, 0)
 
 
 def test_a_row_of_an_older_name_counts_and_nothing_is_bought(services, pia, make, fal):

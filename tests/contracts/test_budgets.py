@@ -249,6 +249,13 @@ def test_a_price_that_begins_later_is_not_used_yet(services, ana, ada):
     assert prices[chosen.id] == ONE
 
 
+@pytest.mark.parametrize("usd", ["NaN", "Infinity", "-1"])
+def test_a_price_is_a_number(services, ana, ada, usd):
+    with pytest.raises(BadRequest) as refusal:
+        billing.set_price(model(services, ana).id, PriceUnit.image, Decimal(usd), ada, services, source="x")
+    assert refusal.value.field == "price"
+
+
 def test_a_price_cannot_begin_in_the_past_and_only_an_admin_sets_one(services, ana, ada):
     chosen = model(services, ana)
     past = datetime.now(UTC) - timedelta(days=1)

@@ -56,7 +56,8 @@ def opened(build, ana):
 PREFLIGHT = {
     "Origin": PLATFORM,
     "Access-Control-Request-Method": "POST",
-    "Access-Control-Request-Headers": "apikey, authorization, content-type, idempotency-key, prefer, x-client-info, x-request-id",
+    "Access-Control-Request-Headers": "apikey, authorization, content-type, idempotency-key, prefer, x-client-info, x-request-id, "
+    "range, if-range, if-none-match",
 }
 
 

@@ -483,6 +483,16 @@ def test_with_a_token_another_machine_reads_them(build, given, status):
     assert TOKEN not in answer.text
 
 
+def test_a_token_that_is_set_is_asked_of_this_machine_too(build):
+    with served(build(metrics_token=SecretStr(TOKEN))) as app:
+        answers = [
+            app.as_(None).get("/metrics", headers=headers)
+            for headers in ({}, {"Authorization": f"Bearer {TOKEN}"})
+        ]
+
+    assert [answer.status_code for answer in answers] == [401, 200]
+
+
 def test_openmetrics_is_spoken_to_who_asks_for_it(services, ana, app, fresh):
     a_finished_portrait(ana, services, a_character(ana, services))
     catch_up(services)

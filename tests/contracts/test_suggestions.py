@@ -368,6 +368,15 @@ def test_under_a_hard_budget_a_model_of_unknown_price_needs_a_reserve(chatting, 
     assert refusal.value.reason == "PRICE_UNKNOWN"
 
 
+def test_a_soft_budget_warns_of_a_suggestion_and_stops_nothing(chatting, ana, ada, priced):
+    budgets.save(Decimal("0.001"), Period.day, ada, chatting, hard=False)
+
+    made = suggestions.suggest(asked("name"), ana, chatting)
+
+    assert made.proposals
+    assert any("The shared budget of $0.00 a day is used up" in warning for warning in made.warnings)
+
+
 def test_the_same_key_buys_once_and_another_request_under_it_is_refused(
     chatting, ana, character, fal, priced
 ):
