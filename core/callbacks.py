@@ -8,7 +8,7 @@ or a rescue ask at once. So doubled, late and disordered ones do nothing that po
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -204,15 +204,41 @@ def confirm(job_id: JobId, services: Services) -> None:
     with services.db.as_service() as conn:
         submission = submissions.current(conn, job_id)
         numbers = records.hints(conn, submission.id) if submission is not None else []
-    if submission is None or submission.ticket is not None:
+    if submission is None:
+        return
+    if submission.ticket is not None:
+        _note_too_late(submission, numbers, services)
         return
     for number in numbers:
         if _is_true(number, submission, services):
-            repeat_on_deadlock(lambda number=number: _confirmed(number, submission, services))
+            bring_receipt(number, submission, services)
             return
         with services.db.as_service() as conn:
             records.answered(conn, submission.id, number, Deed.not_confirmed)
         _log.warning("webhook_not_confirmed", provider=submission.provider, job_id=str(job_id))
+
+
+def _note_too_late(submission: Submission, numbers: Sequence[str], services: Services) -> None:
+    """The receipt came first: nobody is asked about these any more."""
+    with services.db.as_service() as conn:
+        for number in numbers:
+            records.answered(conn, submission.id, number, Deed.nothing_left)
+
+
+def is_known_there(number: str, submission: Submission, services: Services) -> bool:
+    """Whether the provider knows a request under this number, and no other job of ours does.
+
+    Raises ProviderUnreachable where it does not answer.
+    """
+    try:
+        return _is_true(number, submission, services)
+    except running.AskAgain as later:
+        raise ProviderUnreachable("The provider does not answer just now. Try again in a minute.") from later
+
+
+def bring_receipt(number: str, submission: Submission, services: Services) -> None:
+    """Keep the receipt of a request that was proved to be this number, and let its job go on."""
+    repeat_on_deadlock(lambda: _confirmed(number, submission, services))
 
 
 def _is_true(number: str, submission: Submission, services: Services) -> bool:
@@ -245,7 +271,10 @@ def _confirmed(number: str, submission: Submission, services: Services) -> None:
     with services.db.as_service() as conn:
         job = jobs.lock(conn, submission.job_id)
         now = submissions.get(conn, submission.id)
-        if now is None or now.ticket is not None:
+        if now is None:
+            return
+        if now.ticket is not None:
+            records.answered(conn, submission.id, number, Deed.nothing_left)
             return
         _keep(conn, number, now, job, services)
         records.answered(conn, submission.id, number, Deed.receipt_kept)

@@ -179,10 +179,21 @@ def settle(
         bool | None,
         typer.Option("--billed/--not-billed", help="Leave out where that could not be found out."),
     ] = None,
+    request_id: Annotated[
+        str, typer.Option(help="The number its provider gave it, where you found the request there.")
+    ] = "",
 ) -> None:
-    """End an outcome unknown after a look at the provider: the job fails in words and may be tried again."""
+    """End an outcome unknown after a look at the provider: with its number there the picture is fetched, else the job
+    fails in words and may be tried again.
+    """
+    if request_id and billed is not None:
+        raise BadRequest("A request that was found is charged as its provider says: leave out --billed.")
     with _services() as services:
         [job_id] = _job_ids([job])
+        if request_id:
+            recovery.settle_found(job_id, LOCAL_PERSON, services, request_id=request_id, why=why)
+            console.print("Found. Its provider is asked for the picture.")
+            return
         recovery.settle_unknown(job_id, LOCAL_PERSON, services, billed=billed, why=why)
     console.print("Settled. The picture can be tried again.")
 

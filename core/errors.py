@@ -211,11 +211,19 @@ class OutcomeUnknown(StudioError):
 
 
 class ResultLost(StudioError):
-    """Paid for and finished, but the result was gone before it could be fetched."""
+    """Paid for and finished, but the result was gone before it could be fetched.
+
+    `is_certain`: its provider said in so many words that it never comes. One that was merely not found is asked for
+    again until its provider's deadline has passed.
+    """
 
     code = "RESULT_LOST"
     status = 502
     who = Who.qa
+
+    def __init__(self, sentence: str, *, code: str | None = None, is_certain: bool = False) -> None:
+        super().__init__(sentence, code=code)
+        self.is_certain = is_certain
 
 
 class BadImage(StudioError):

@@ -7,6 +7,7 @@ What its provider will delete first comes first.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from core import log, queue, running
+from core import callbacks, log, queue, running
 from core.db import Connection, costs, jobs, recoveries, repeat_on_deadlock, submissions, suggestions
 from core.db.recoveries import Case, Kind, Look, RecordedStep, Risk, RiskyResult, Sent
 from core.errors import (
@@ -22,6 +23,7 @@ from core.errors import (
     BadRequest,
     DatabaseUnavailable,
     NotAllowed,
+    NotFound,
     ProviderRejected,
     ProviderUnreachable,
     ResultLost,
@@ -34,6 +36,7 @@ from core.values import Asset, Finished, Job, JobId, JobStage, JobStatus, Person
 BATCH = 500  # jobs that are looked at, and changed, together
 AT_RISK_WITHIN = timedelta(minutes=15)
 _LONGEST_WHY = 500  # characters of a person's reason
+_REQUEST_NUMBER = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _SAMPLE = 5  # jobs a preview shows
 
 _log = log.get(__name__)
@@ -485,7 +488,7 @@ def rescue(job_id: JobId, services: Services) -> None:
             running.finish(job, submission, state, picture, services)
     except (ProviderRejected, ResultLost, BadImage) as error:
         with services.db.as_service() as conn:
-            running.settle(conn, job, submission, error, last_look=True)
+            running.settle(conn, job, submission, error, services, last_look=True)
     except (ProviderUnreachable, StorageFailed) as error:
         _log.info("rescue_put_off", job_id=str(job_id), code=error.reason)
 
@@ -524,10 +527,34 @@ def settle_unknown(
     """A person has looked at the provider and ends an outcome unknown (SPEC "Failure").
 
     `billed`: whether it was charged there, None where that could not be found out. The job fails in words and may be
-    tried again; a receipt that comes later still counts. Raises NotAllowed (needs qa), NotFound, BadRequest (why).
+    tried again; a receipt that comes later still counts. Raises NotAllowed (needs qa), NotFound, BadRequest (why), Conflict
+    `BEING_SENT`.
     """
     with services.db.as_user(person) as conn:
         jobs.settle_unknown(conn, job_id, billed=billed, why=why)
+
+
+def settle_found(job_id: JobId, person: Person, services: Services, *, request_id: str, why: str) -> None:
+    """A person found the request of an unknown outcome at its provider: its receipt is kept, and the job goes on.
+
+    The provider is asked whether it knows the number. Raises NotAllowed (needs qa), NotFound, BadRequest (why,
+    request_id), Conflict `BEING_SENT`, ProviderUnreachable.
+    """
+    if not person.holds(Role.qa, Role.admin):
+        raise NotAllowed("Settling an unknown outcome needs the qa role.")
+    number = request_id.strip()
+    with services.db.as_service() as conn:
+        submission = submissions.current(conn, job_id)
+    if submission is None or submission.ticket is not None:
+        raise NotFound("This job has no unknown outcome.")
+    if not _REQUEST_NUMBER.fullmatch(number) or not callbacks.is_known_there(number, submission, services):
+        raise BadRequest(
+            f"{_name(submission.provider)} knows no request of this number, or it belongs to another job. Look once more.",
+            field="request_id",
+        )
+    with services.db.as_user(person) as conn:
+        jobs.note_found(conn, job_id, request_id=number, why=why)
+    callbacks.bring_receipt(number, submission, services)
 
 
 def unknown_outcomes(services: Services) -> list[Step]:

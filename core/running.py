@@ -30,6 +30,7 @@ from core.errors import (
     ProviderRejected,
     ProviderUnreachable,
     ResultLost,
+    SetupFailed,
     StorageFailed,
     StudioError,
 )
@@ -186,10 +187,15 @@ def _send(begun: _Begun, services: Services) -> Submission | None:
     try:
         ticket = _submit(provider, order, model)
     except ProviderBusy as error:
-        _not_accepted(job, submission, services)
-        if submission.attempt >= MOST_REFUSALS:
+        is_last = submission.attempt >= MOST_REFUSALS
+        _not_accepted(job, submission, services, again=not is_last)
+        if is_last:
             raise
         raise AskAgain(_busy_delay(error, submission.attempt)) from error
+    except SetupFailed:
+        # An adapter raises it before anything leaves.
+        _not_accepted(job, submission, services, again=False)
+        raise
     except ProviderRejected:
         raise
     except OutcomeUnknown:
@@ -296,18 +302,23 @@ def _stop_before_sending(job: Job, services: Services) -> None:
     with services.db.as_service() as conn:
         now = jobs.lock(conn, job.id)
         if now and now.cancel_requested and submissions.current(conn, job.id) is None:
-            costs.record(conn, job.id, 1, "computed", Decimal(0), note="never sent")
+            costs.never_sent(conn, job.id)
             jobs.end(conn, job, JobStatus.cancelled)
 
 
-def _not_accepted(job: Job, submission: Submission, services: Services) -> None:
-    """Certain knowledge, and worth waiting for the database: without it the job would be an outcome unknown."""
+def _not_accepted(job: Job, submission: Submission, services: Services, *, again: bool) -> None:
+    """Certain knowledge, and worth waiting for the database: without it the job would be an outcome unknown.
+
+    `again`: it is sent once more later, so its next attempt holds its estimate from now on.
+    """
 
     def store() -> None:
         with services.db.as_service() as conn:
             submissions.settle(conn, submission.id, "not_accepted", by="worker")
             costs.record(conn, job.id, submission.attempt, "computed", Decimal(0), note="not accepted")
-            jobs.put_off(conn, job)
+            if again:
+                costs.hold_next(conn, job.id, submission.attempt + 1)
+                jobs.put_off(conn, job)
 
     _patiently(store, _PATIENCE)
 
@@ -626,26 +637,53 @@ def _end_failed(job: Job, error: StudioError, services: Services) -> bool:
     with services.db.as_service() as conn:
         now = jobs.lock(conn, job.id)
         submission = submissions.current(conn, job.id)
+        words = error.sentence
         if submission is not None:
-            settle(conn, job, submission, error)
+            until = _awaited_until(conn, submission, error, services)
+            words = words if until is None else _awaited_words(submission, until)
+            settle(conn, job, submission, error, services)
         elif now is not None and now.lease == job.lease:
-            costs.record(conn, job.id, 1, "computed", Decimal(0), note="never sent")
+            costs.never_sent(conn, job.id)
         if isinstance(error, ProviderRejected) and error.pauses:
             models.pause(conn, job.provider, error.sentence, seconds=_PAUSE)
         stopped = (
             now is not None and now.cancel_requested and isinstance(error, ProviderRejected | ResultLost)
         )
         status = JobStatus.cancelled if stopped else JobStatus.failed
-        return jobs.end(conn, job, status, code=error.reason, words=error.sentence)
+        return jobs.end(conn, job, status, code=error.reason, words=words)
+
+
+def _awaited_until(
+    conn: Connection, submission: Submission, error: StudioError, services: Services
+) -> datetime | None:
+    """Until when a result that was not found is asked for again; None where it surely never comes."""
+    if not isinstance(error, ResultLost) or error.is_certain or not submission.is_open:
+        return None
+    return submissions.kept_until(conn, submission.id, services.catalog.result_seconds)
+
+
+def _awaited_words(submission: Submission, until: datetime) -> str:
+    return (
+        f"{submission.provider.capitalize()} did not hand over this picture when it was asked. It is asked again until "
+        f"{until.astimezone(UTC):%Y-%m-%d %H:%M} UTC, and a picture that comes by then is saved."
+    )
 
 
 def settle(
-    conn: Connection, job: Job, submission: Submission, error: StudioError, *, last_look: bool = False
+    conn: Connection,
+    job: Job,
+    submission: Submission,
+    error: StudioError,
+    services: Services,
+    *,
+    last_look: bool = False,
 ) -> None:
     """End a paid request that failed, with what it cost; leave it open where its picture may still come.
 
     `last_look`: its bytes were fetched again later and are still no picture, so they never will be.
     """
+    if _awaited_until(conn, submission, error, services) is not None:
+        return
     outcome = "refused" if isinstance(error, ProviderRejected) else _ENDS.get(error.reason)
     if last_look and isinstance(error, BadImage):
         outcome = "refused"

@@ -76,6 +76,38 @@ def record(
     )
 
 
+def hold_next(conn: Connection, job_id: JobId, attempt: int) -> None:
+    """Hold the estimate of a job's next attempt, as its click held the first: in the transaction that frees the last
+    one, so that nobody can spend it between the two.
+    """
+    conn.execute(
+        """
+        INSERT INTO studio.cost_entries
+            (job_id, attempt, user_id, character_id, provider, model_key, kind, amount_usd, units, price_id)
+        SELECT job_id, %(attempt)s, user_id, character_id, provider, model_key, 'estimated', amount_usd, units, price_id
+        FROM studio.cost_entries WHERE job_id = %(job)s AND attempt = 1 AND kind = 'estimated'
+        ON CONFLICT DO NOTHING
+        """,
+        {"job": job_id, "attempt": attempt},
+    )
+
+
+def never_sent(conn: Connection, job_id: JobId) -> None:
+    """An explicit 0 for each attempt of a job that holds an estimate and was never sent."""
+    conn.execute(
+        """
+        INSERT INTO studio.cost_entries
+            (job_id, attempt, user_id, character_id, provider, model_key, kind, amount_usd, note)
+        SELECT e.job_id, e.attempt, e.user_id, e.character_id, e.provider, e.model_key, 'computed', 0, 'never sent'
+        FROM studio.cost_entries e
+        WHERE e.job_id = %s AND e.kind = 'estimated'
+          AND NOT EXISTS (SELECT FROM studio.submissions s WHERE s.job_id = e.job_id AND s.attempt = e.attempt)
+        ON CONFLICT DO NOTHING
+        """,
+        (job_id,),
+    )
+
+
 def price_at(
     conn: Connection, model_id: ModelId, moment: datetime, *, width: int, height: int
 ) -> Price | None:

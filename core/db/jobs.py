@@ -101,8 +101,13 @@ def cancel(conn: Connection, job_id: JobId) -> JobStatus:
 
 
 def settle_unknown(conn: Connection, job_id: JobId, *, billed: bool | None, why: str) -> None:
-    """End an outcome unknown, as the person of this connection; raises NotAllowed, NotFound, BadRequest."""
+    """End an outcome unknown, as the person of this connection; raises NotAllowed, NotFound, BadRequest, Conflict."""
     conn.execute("SELECT studio.settle_unknown(%s, %s, %s)", (job_id, billed, why))
+
+
+def note_found(conn: Connection, job_id: JobId, *, request_id: str, why: str) -> None:
+    """Record that the person of this connection found the request; raises NotAllowed, NotFound, BadRequest, Conflict."""
+    conn.execute("SELECT studio.note_found(%s, %s, %s)", (job_id, request_id, why))
 
 
 def by_key(conn: Connection, person: PersonId, key: str) -> Job | None:

@@ -44,12 +44,11 @@ def begin(conn: Connection, job: Job, *, provider: str, model_key: str) -> Submi
     """T2: note that the paid request is about to leave.
 
     None where this run does not own the job any more, a person asked to cancel, or a request of this job may
-    have been accepted before: a partial unique index holds the last one against any race. A second attempt
-    (the first was surely not accepted) holds its estimate in the ledger like the first.
+    have been accepted before: a partial unique index holds the last one against any race.
     """
     try:
         with conn.transaction(), conn.cursor(row_factory=as_submission) as cursor:
-            made = cursor.execute(
+            return cursor.execute(
                 f"""
                 INSERT INTO studio.submissions (job_id, attempt, lease, provider, model_id, model_key)
                 SELECT j.id, 1 + (SELECT count(*) FROM studio.submissions s WHERE s.job_id = j.id),
@@ -62,18 +61,6 @@ def begin(conn: Connection, job: Job, *, provider: str, model_key: str) -> Submi
             ).fetchone()
     except errors.UniqueViolation:
         return None
-    if made is not None and made.attempt > 1:
-        conn.execute(
-            """
-            INSERT INTO studio.cost_entries
-                (job_id, attempt, user_id, character_id, provider, model_key, kind, amount_usd, units, price_id)
-            SELECT job_id, %(attempt)s, user_id, character_id, provider, model_key, 'estimated', amount_usd, units, price_id
-            FROM studio.cost_entries WHERE job_id = %(id)s AND attempt = 1 AND kind = 'estimated'
-            ON CONFLICT DO NOTHING
-            """,
-            {"id": job.id, "attempt": made.attempt},
-        )
-    return made
 
 
 def keep_receipt(
@@ -106,6 +93,25 @@ def note_expiry(conn: Connection, submission_id: SubmissionId, expires_at: datet
         "UPDATE studio.submissions SET result_expires_at = %s WHERE id = %s AND %s::timestamptz IS NOT NULL",
         (expires_at, submission_id, expires_at),
     )
+
+
+def kept_until(
+    conn: Connection, submission_id: SubmissionId, result_seconds: Mapping[str, int]
+) -> datetime | None:
+    """Until when its provider keeps the result: what it said, else its documented lifetime counted from the sending.
+
+    None where that moment has passed, or is not known.
+    """
+    row = conn.execute(
+        """
+        SELECT kept.until FROM studio.submissions s
+        CROSS JOIN LATERAL (SELECT coalesce(s.result_expires_at, s.submitted_at + make_interval(
+            secs => (%s::jsonb ->> s.provider)::double precision)) AS until) kept
+        WHERE s.id = %s AND kept.until > clock_timestamp()
+        """,
+        (json.dumps(dict(result_seconds)), submission_id),
+    ).fetchone()
+    return row[0] if row else None
 
 
 def settle(conn: Connection, submission_id: SubmissionId, outcome: str, *, by: str) -> bool:

@@ -65,11 +65,12 @@ class Endings:
             f"{self.name} answered a question about a request with status {status}. It is asked again later."
         )
 
-    def lost(self) -> ResultLost:
-        """Paid for, and no longer to be had."""
+    def lost(self, *, is_certain: bool = False) -> ResultLost:
+        """Paid for, and no longer to be had; `is_certain` where the provider said that it removed it."""
         return ResultLost(
             f"{self.name} no longer has this result: it keeps them for {self.kept}. It may have been charged; "
-            f"look it up at {self.name} before making it again."
+            f"look it up at {self.name} before making it again.",
+            is_certain=is_certain,
         )
 
     def without_number(self) -> OutcomeUnknown:

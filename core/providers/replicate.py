@@ -278,7 +278,7 @@ def _stand(body: Mapping[str, object]) -> Running | Finished:
 def _finished(body: Mapping[str, object]) -> Finished:
     found = images(body.get("output"))
     if not found and body.get("data_removed") is True:
-        raise _ENDINGS.lost()
+        raise _ENDINGS.lost(is_certain=True)
     if not found:
         # The safety checker drops what it flags; a prediction can succeed with nothing left (§2.5).
         raise _ENDINGS.rejected(Ending.no_image, billed=True, charge=_charge(body))

@@ -274,7 +274,8 @@ def _unwrapped(error: object) -> object:
 def _output_lost(body: Mapping[str, object]) -> ResultLost:
     lost = ResultLost(
         "RunPod finished and its output is missing: a result above its size limit is thrown away there. It was "
-        "charged. Ask for a smaller picture, or have an admin let the worker deliver into a bucket."
+        "charged. Ask for a smaller picture, or have an admin let the worker deliver into a bucket.",
+        is_certain=True,
     )
     lost.charge = _charge(body)
     return lost

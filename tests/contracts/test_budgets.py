@@ -11,7 +11,7 @@ from threading import Barrier
 import psycopg
 import pytest
 
-from core import billing, budgets, generation, pauses
+from core import billing, budgets, generation, pauses, recovery, running
 from core.budgets import Period
 from core.db import models
 from core.errors import BadRequest, BudgetSpent, Conflict, NotAllowed, NotFound, ProviderPaused
@@ -119,12 +119,31 @@ def test_an_attempt_whose_cost_nobody_told_goes_on_holding_its_estimate(services
     fal.fault("outcome", "expired")
     ask(services, ana, character)
     builders.work(services)
+    builders.pass_deadlines(services)
+    recovery.recover(services)
+    builders.work(services)
 
     with pytest.raises(BudgetSpent):
         ask(services, ana, character)
 
     [standing] = budgets.listing(ada, services)
     assert (standing.spent, standing.held, standing.unknown) == (Decimal(0), ONE, 0)
+
+
+def test_a_picture_that_waits_for_a_busy_provider_goes_on_holding_its_estimate(
+    services, ana, ada, character, fal
+):
+    budgets.save(ONE, Period.day, ada, services)
+    fal.fault("submit", "rate_limited", retry_after="60")
+    waiting = ask(services, ana, character)
+    with pytest.raises(running.AskAgain):
+        running.run(waiting.job_id, services)
+
+    with pytest.raises(BudgetSpent):
+        ask(services, ana, character)
+
+    [standing] = budgets.listing(ada, services)
+    assert (standing.spent, standing.held) == (Decimal(0), ONE)
 
 
 def test_an_unknown_price_needs_a_reserve_and_then_holds_it(services, ana, ada, character):

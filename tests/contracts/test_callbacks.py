@@ -11,14 +11,14 @@ import httpx
 import pytest
 
 from audit import timeline
-from core import recovery, worker
+from core import callbacks, recovery, worker
 from core.audit import jobs as audit_jobs
 from core.callbacks import Deed
 from core.db import callbacks as records
 from core.db import jobs, models, submissions
 from core.errors import OutcomeUnknown
 from core.running import callback_url
-from core.values import JobStage, JobStatus, Order, Role
+from core.values import JobStage, JobStatus, Order, Role, Ticket
 from tests import builders
 from tests.contracts.called import PROVIDERS, SIGNED, UNSIGNED
 from tests.fix_services import served
@@ -344,6 +344,25 @@ def test_an_unsigned_webhook_about_a_request_the_provider_does_not_know_keeps_no
     assert called.submission(job_id).ticket is None
     assert called.outcome(job_id).job.stage is JobStage.outcome_unknown
     did("made-up number", called.provider, "asking → not_confirmed")
+
+
+@each_unsigned
+def test_a_hint_that_comes_after_the_receipt_is_answered_though_nobody_is_asked(called, eventually):
+    job_id = lost(called)
+    reports(called)
+    eventually(lambda: called.deeds(job_id) == [Deed.asking])
+    [request] = called.emulator.counts()["requests"]
+    sent = called.submission(job_id)
+    with called.services.db.as_service() as conn:
+        submissions.keep_receipt(
+            conn,
+            sent.id,
+            Ticket(provider=sent.provider, request_id=request["id"], model_key=sent.model_key),
+        )
+
+    callbacks.confirm(job_id, called.services)
+
+    assert called.deeds(job_id) == [Deed.nothing_left]
 
 
 @each_unsigned

@@ -2,13 +2,14 @@
 
 import contextlib
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from core import cleaning, cli, generation, queue, recovery, running
+from core import budgets, cleaning, cli, generation, queue, recovery, running
 from core.db import jobs, recoveries, submissions
 from core.errors import BadRequest, Conflict, NotAllowed, NotFound
 from core.providers import fal as fal_adapter
@@ -247,6 +248,11 @@ def quentin(services):
     return builders.a_person(services.db, "quentin", Role.qa)
 
 
+@pytest.fixture
+def ada(services):
+    return builders.a_person(services.db, "ada", Role.admin)
+
+
 @pytest.mark.parametrize(("billed", "amount"), [(True, "0.026214"), (False, "0.000000"), (None, None)])
 def test_a_person_settles_an_unknown_outcome_with_what_they_found(
     services, ana, quentin, lost, billed, amount
@@ -303,6 +309,68 @@ def test_a_receipt_that_comes_after_it_was_given_up_still_brings_the_picture(
 
     assert generation.outcome(lost, ana, services).portrait_id is not None
     assert fal.counts()["submits"] == 1
+
+
+def test_a_picture_that_comes_after_all_costs_what_it_cost_whatever_was_stated(
+    services, ana, ada, quentin, lost, fal
+):
+    budgets.save(Decimal(1), budgets.Period.day, ada, services)
+    recovery.settle_unknown(lost, quentin, services, billed=False, why="Not in their list.")
+    request_id = fal.counts()["requests"][0]["id"]
+    recovery.settle_found(lost, quentin, services, request_id=request_id, why="It is in the list now.")
+
+    builders.work(services)
+
+    spent = builders.one(services.db, "SELECT amount_usd::text FROM studio.spend WHERE job_id = %s", [lost])
+    job = generation.outcome(lost, ana, services).job
+    [standing] = budgets.listing(ada, services)
+    assert job.status is JobStatus.completed
+    assert (spent, str(job.cost_usd), str(standing.spent)) == ("0.025000", "0.025000", "0.025000")
+
+
+def test_a_request_that_qa_finds_at_its_provider_brings_its_picture(services, ana, quentin, lost, fal):
+    request_id = fal.counts()["requests"][0]["id"]
+    with pytest.raises(NotAllowed):
+        recovery.settle_found(lost, ana, services, request_id=request_id, why="I think so.")
+    with pytest.raises(BadRequest):
+        recovery.settle_found(lost, quentin, services, request_id=str(uuid4()), why="A guess.")
+
+    recovery.settle_found(lost, quentin, services, request_id=request_id, why="It is in their list.")
+    builders.work(services)
+
+    told = builders.one(
+        services.db, "SELECT who, why FROM studio.audit_events WHERE action = 'unknown_found'"
+    )
+    assert tuple(told) == (quentin.id, "It is in their list.")
+    assert generation.outcome(lost, ana, services).portrait_id is not None
+    assert fal.counts()["submits"] == 1
+
+
+@pytest.mark.parametrize(
+    ("billed", "words"),
+    [(True, "QA found it charged"), (False, "found no picture"), (None, "could not find out")],
+)
+def test_the_job_says_what_qa_found_out(services, ana, quentin, lost, billed, words):
+    with pytest.raises(BadRequest):
+        recovery.settle_unknown(lost, quentin, services, billed=billed, why="x" * 501)
+    recovery.settle_unknown(lost, quentin, services, billed=billed, why="Looked at their list.")
+
+    assert words in generation.outcome(lost, ana, services).job.error_message
+
+
+def test_a_request_that_is_being_sent_is_neither_settled_nor_said_to_be_unknown(
+    services, ana, quentin, asked
+):
+    begun = running._claim(asked, services)
+    sent = running._begin(begun.job, begun.model, services)
+
+    with pytest.raises(Conflict, match="It is being sent just now"):
+        recovery.settle_unknown(asked, quentin, services, billed=False, why="Not in their list.")
+    [row] = recovery.purge_preview([asked], quentin, services).rows
+
+    assert row.refusal.startswith("It is being sent")
+    with services.db.as_service() as conn:
+        assert submissions.get(conn, sent.id).is_open
 
 
 def test_unknown_outcomes_do_not_use_up_what_a_person_may_have_waiting(build, ana, character, flux, lost):
@@ -575,6 +643,7 @@ def test_a_request_of_the_platform_that_fal_has_forgotten_leaves_the_job_to_a_pe
     note_request(services, job_id, flux, str(uuid4()))
 
     recovery.recover(services)
+    builders.pass_deadlines(services)
     builders.work(services)
     step = only_step(services)
 

@@ -1,12 +1,13 @@
 """One run of one job against fal on the wire: what ends how, what it costs, what a cancellation does."""
 
+import contextlib
 from decimal import Decimal
 
 import pytest
 
-from core import generation, portraits, running, worker
+from core import generation, portraits, recovery, running, worker
 from core.db import models, submissions
-from core.errors import Conflict, DatabaseUnavailable, NotFound
+from core.errors import Conflict, DatabaseUnavailable, NotFound, SetupFailed
 from core.values import JobStage, JobStatus
 from tests import builders
 
@@ -115,7 +116,7 @@ def test_a_lost_answer_is_never_sent_again(services, ana, ask, fal):
         (("outcome", "black"), "CONTENT_REFUSED", "0.025"),
         (("outcome", "blank"), "IMAGE_BLANK", "0.025"),
         (("outcome", "no_images"), "NO_IMAGE", "0.025"),
-        (("outcome", "media_expired"), "RESULT_LOST", "0.025"),
+        (("outcome", "media_expired"), "RESULT_LOST", "0.025"),  # these two once fal's deadline has passed
         (("outcome", "expired"), "RESULT_LOST", None),  # fal shows the units with the result only
         (("submit", "refused"), "INVALID_INPUT", "0"),
         (("submit", "bad_key"), "BAD_KEY", "0"),
@@ -127,6 +128,9 @@ def test_each_failure_says_why_in_words_and_a_code_and_is_settled(services, ana,
     job_id = ask()
 
     builders.work(services)
+    builders.pass_deadlines(services)
+    recovery.recover(services)
+    builders.work(services)
 
     job = generation.outcome(job_id, ana, services).job
     assert (job.status, job.error_code) == (JobStatus.failed, code)
@@ -135,6 +139,60 @@ def test_each_failure_says_why_in_words_and_a_code_and_is_settled(services, ana,
     assert submission(services, job_id)[0][1] is not None
     assert spend(services, job_id) == [(1, "computed", Decimal(cost) if cost is not None else None)]
     assert builders.rows(services.db, "SELECT 1 FROM workspace_assets WHERE job_id = %s", [job_id]) == []
+
+
+@pytest.mark.parametrize("place", ["status", "media"])
+def test_a_paid_picture_that_was_not_found_once_is_asked_for_again_until_its_deadline(
+    services, ana, ask, fal, place
+):
+    fal.fault(place, "gone")
+    job_id = ask()
+    builders.work(services)
+    failed, sent = generation.outcome(job_id, ana, services).job, submission(services, job_id)
+
+    recovery.recover(services)
+    builders.work(services)
+
+    assert (failed.status, failed.error_code) == (JobStatus.failed, "RESULT_LOST")
+    assert "It is asked again until" in failed.error_message
+    assert sent == [(1, None, True)]
+    assert generation.outcome(job_id, ana, services).portrait_id is not None
+    assert submission(services, job_id) == [(1, "finished", True)]
+    assert fal.counts()["submits"] == 1
+
+
+def test_a_request_that_never_left_for_a_wrong_setting_fails_and_costs_nothing(
+    services, ana, ask, fal, monkeypatch
+):
+    def refuse(*_args):
+        raise SetupFailed("Fal: the address of its service is not one of its own. Check the settings.")
+
+    monkeypatch.setattr(running, "_submit", refuse)
+    job_id = ask()
+
+    builders.work(services)
+
+    job = generation.outcome(job_id, ana, services).job
+    assert job.status is JobStatus.failed
+    assert "Check the settings" in job.error_message
+    assert submission(services, job_id) == [(1, "not_accepted", False)]
+    assert spend(services, job_id) == [(1, "computed", Decimal(0))]
+
+
+def test_a_job_cancelled_after_it_was_refused_once_holds_nothing(services, ana, ask, fal):
+    fal.fault("submit", "rate_limited", retry_after="60")
+    job_id = ask()
+    with pytest.raises(running.AskAgain):
+        running.run(job_id, services)
+    held = spend(services, job_id)
+
+    generation.cancel(job_id, ana, services)
+    with contextlib.suppress(running.AskAgain):
+        running.run(job_id, services)
+
+    assert held == [(1, "computed", Decimal(0)), (2, "estimated", Decimal("0.026214"))]
+    assert generation.outcome(job_id, ana, services).job.status is JobStatus.cancelled
+    assert {row[1:] for row in spend(services, job_id)} == {("computed", Decimal(0))}
 
 
 def test_an_empty_balance_pauses_the_provider_for_everybody_and_says_why(services, ana, ask, fal):

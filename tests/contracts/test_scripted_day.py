@@ -54,7 +54,7 @@ MOMENTS = (
     "UPDATE studio.cost_entries SET at = at - %(by)s",
     """
     UPDATE studio.submissions SET submitted_at = submitted_at - %(by)s, received_at = received_at - %(by)s,
-        settled_at = settled_at - %(by)s
+        settled_at = settled_at - %(by)s, result_expires_at = result_expires_at - %(by)s
     """,
     "UPDATE studio.model_prices SET valid_from = valid_from - %(by)s, valid_until = valid_until - %(by)s",
     """

@@ -22,6 +22,7 @@ PEOPLE_WITH_A_ROLE = {
     "ask",
     "cancel",
     "dismiss",
+    "note_found",
     "settle_unknown",
     "purge",
     "purge_preview",
