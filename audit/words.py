@@ -11,6 +11,7 @@ import streamlit as st
 
 from core.audit.jobs import Counted, JobState
 from core.portraits import STAGE_WORDS
+from core.values import provider_name
 
 STATES: Mapping[JobState, str] = {
     JobState.queued: "Queued",
@@ -48,8 +49,8 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def provider(name: str) -> str:
-    """A provider as people read it, the way the studio writes it: Fal."""
-    return name.capitalize()
+    """A provider as people read it, the way it writes itself: fal, RunPod."""
+    return provider_name(name)
 
 
 def settler(written: str) -> str:

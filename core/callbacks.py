@@ -27,7 +27,7 @@ from core.errors import (
 )
 from core.providers.webhooks import Notice, Proof, ReportsBack, forged
 from core.services import Services
-from core.values import Job, JobId, JobStatus, Submission, SubmissionId
+from core.values import Job, JobId, JobStatus, Submission, SubmissionId, provider_name
 
 _CONFIRM_AGAIN = 15.0  # seconds until a provider that did not answer is asked about a hint again
 _log = log.get(__name__)
@@ -63,7 +63,7 @@ def take(
     try:
         notice = provider.read_webhook(headers, body, datetime.now(UTC))
         if notice.proof is Proof.hint and named is None:
-            raise forged(name.capitalize())
+            raise forged(provider_name(name))
     except NotAllowed as error:
         _note_refused(name, error, services)
         raise
@@ -173,7 +173,7 @@ def _contradiction(conn: Connection, submission: Submission) -> Deed:
         "submission.refused_and_reported",
         "submissions",
         str(submission.id),
-        f"{submission.provider.capitalize()} reported on a request that it had refused. Look there whether a "
+        f"{provider_name(submission.provider)} reported on a request that it had refused. Look there whether a "
         "picture was made and charged beside the one that was saved.",
     )
     return Deed.contradiction

@@ -15,7 +15,17 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from core import attributes_cli, characters, cleaning, generation, matching, mending, proof, recovery
+from core import (
+    attributes_cli,
+    characters,
+    cleaning,
+    generation,
+    matching,
+    mending,
+    money_cli,
+    proof,
+    recovery,
+)
 from core.audit import autosave as proved
 from core.audit.autosave import Check, Outcome, Reason, Run
 from core.auth import LOCAL_PERSON
@@ -343,3 +353,4 @@ def _show(plan: Plan) -> None:
 
 
 app.add_typer(attributes_cli.commands(_services, console), name="attributes")
+money_cli.add_to(app, _services, console)

@@ -52,6 +52,7 @@ from core.values import (
     Role,
     Submission,
     Ticket,
+    provider_name,
 )
 
 MOST_REPAIRED = 500  # of one kind, in one call
@@ -324,7 +325,7 @@ def _ask_provider(case: _Case, sent: Submission, ticket: Ticket) -> tuple[Pictur
             return running.take_in(case.job, sent, state, case.services), state
     except (ProviderRejected, ResultLost, BadImage, ProviderUnreachable) as error:
         raise _Left(
-            f"Its bytes are not here any more, and {sent.provider.capitalize()} did not give them again. {error.sentence}"
+            f"Its bytes are not here any more, and {provider_name(sent.provider)} did not give them again. {error.sentence}"
         ) from error
     raise _Left("Its bytes are not here any more, and the provider has not finished.")
 

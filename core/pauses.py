@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from core.db import models
 from core.errors import NotAllowed
 from core.services import Services
-from core.values import Person, Role
+from core.values import Person, Role, provider_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ def listing(person: Person, services: Services) -> list[PausedProvider]:
     with services.db.as_user(person) as conn:
         found = models.pauses(conn)
     return [
-        PausedProvider(provider=name, words=f"{name.capitalize()} is paused: {why}.", seconds=why.seconds)
+        PausedProvider(provider=name, words=f"{provider_name(name)} is paused: {why}.", seconds=why.seconds)
         for name, why in sorted(found.items())
     ]
 

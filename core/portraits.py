@@ -22,6 +22,7 @@ from core.values import (
     Person,
     Portrait,
     PortraitId,
+    provider_name,
 )
 
 STAGE_WORDS: Mapping[JobStage, str] = {
@@ -283,7 +284,7 @@ def _stage_words(job: Job, waits: _Waits) -> str:
     if job.stage is None:
         return "Waiting"
     if job.stage is JobStage.waiting and job.provider in waits.paused:
-        return f"Waiting: {job.provider.capitalize()} is paused"
+        return f"Waiting: {provider_name(job.provider)} is paused"
     place = _place(job, waits)
     before = f", {place} before it" if place else ""
     return STAGE_WORDS[job.stage] + (

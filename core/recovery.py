@@ -31,7 +31,18 @@ from core.errors import (
     StudioError,
 )
 from core.services import Services
-from core.values import Asset, Finished, Job, JobId, JobStage, JobStatus, Person, Role, Submission
+from core.values import (
+    Asset,
+    Finished,
+    Job,
+    JobId,
+    JobStage,
+    JobStatus,
+    Person,
+    Role,
+    Submission,
+    provider_name,
+)
 
 BATCH = 500  # jobs that are looked at, and changed, together
 AT_RISK_WITHIN = timedelta(minutes=15)
@@ -228,7 +239,7 @@ def _platform_never_sent(case: Case, around: Around, silent: str) -> tuple[Actio
         why = f"The platform's job stands still{silent}, and its request belongs to job {case.request_owner}; a person decides."
         return Action.person, why
     if case.has_platform_request and _is_set_up("fal", around):
-        why = f"The platform's job stands still{silent}, and it noted its request; Fal is asked for the picture."
+        why = f"The platform's job stands still{silent}, and it noted its request; fal is asked for the picture."
         return Action.adopt, why
     why = f"The platform's job stands still{silent}, without a result or a receipt; a person decides."
     return Action.person, why
@@ -296,7 +307,7 @@ def _no_key(provider: str) -> str:
 
 
 def _name(provider: str) -> str:
-    return provider.capitalize()
+    return provider_name(provider)
 
 
 # -- the looks --------------------------------------------------------------------------------------------------------

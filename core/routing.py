@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.errors import NoModel, NoSuchModel, ProviderPaused
-from core.values import ImageModel, ModelId
+from core.values import ImageModel, ModelId, provider_name
 
 PLACEHOLDER = "sketch"
 """The provider that draws placeholders on this machine: never a fallback for a real one."""
@@ -204,7 +204,7 @@ def _nobody(
     )
     if stopped:
         first = providers[stopped[0]].why.rstrip(".")
-        names = ", ".join(name.capitalize() for name in stopped)
+        names = ", ".join(provider_name(name) for name in stopped)
         return NoModel(
             f"{names} {'is' if len(stopped) == 1 else 'are'} paused" + (f": {first}." if first else "."),
             code="NO_I2I_MODEL" if match else "NO_IMAGE_MODEL",

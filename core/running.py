@@ -53,6 +53,7 @@ from core.values import (
     Size,
     Submission,
     Ticket,
+    provider_name,
 )
 
 MOST_RUNS = 3  # runs that begin and never send, before we give up (SPEC "Stuck")
@@ -214,7 +215,7 @@ def _ready(begun: _Begun, services: Services) -> tuple[Provider, ImageModel]:
         raise NoSuchModel("The model of this picture was removed meanwhile. Choose another one.")
     provider = services.providers.get(job.provider)
     if provider is None:
-        raise NoSuchModel(f"{job.provider.capitalize()} is no longer set up here. Choose another model.")
+        raise NoSuchModel(f"{provider_name(job.provider)} is no longer set up here. Choose another model.")
     if job.attempts > MOST_RUNS:
         # An entry that kills its worker comes back for ever.
         raise StudioError(
@@ -378,7 +379,7 @@ def say_unknown(job: Job, services: Services) -> Submission | None:
 
     The request comes back where its receipt is there after all: a webhook can be faster than the answer.
     """
-    words = UNKNOWN_WORDS % job.provider.capitalize()
+    words = UNKNOWN_WORDS % provider_name(job.provider)
     with services.db.as_service() as conn:
         jobs.lock(conn, job.id)
         known = submissions.current(conn, job.id)

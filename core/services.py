@@ -29,6 +29,7 @@ from core.settings import Settings
 from core.storage import Storage
 from core.storage.folder import FolderStorage
 from core.storage.links import Links, read_or_make_secret
+from core.values import provider_name
 
 if TYPE_CHECKING:
     from core.storage.supabase import SupabaseStorage
@@ -154,7 +155,7 @@ def set_up_database(dsn: str, settings: Settings, say: Callable[[str], None]) ->
 def insert_what_ships(conn: Connection, *, local_person: bool) -> None:
     """The catalogue's models and prices where they are missing, and the local person's row."""
     for model in catalog.load().models:
-        models.insert_missing_provider(conn, model.provider, model.provider.capitalize())
+        models.insert_missing_provider(conn, model.provider, provider_name(model.provider))
         models.insert_missing_model(
             conn,
             provider=model.provider,

@@ -234,6 +234,21 @@ class Prompt:
     warnings: tuple[str, ...] = ()
 
 
+PROVIDER_NAMES: Mapping[str, str] = {
+    "fal": "fal",
+    "replicate": "Replicate",
+    "novita": "Novita",
+    "runpod": "RunPod",
+    "sketch": "Sketch",
+}
+"""Providers as they write themselves, in sentences for people."""
+
+
+def provider_name(provider: str) -> str:
+    """A provider in a sentence; one that is not in the table with a capital."""
+    return PROVIDER_NAMES.get(provider, provider.capitalize())
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReferencePicture:
     """A picture to be matched, as an order carries it; sides in pixels.

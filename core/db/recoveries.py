@@ -19,7 +19,7 @@ from psycopg.rows import RowMaker, class_row
 
 from core import queue
 from core.db import Connection, jobs, matches
-from core.values import Job, JobId, ModelId, PersonId
+from core.values import PROVIDER_NAMES, Job, JobId, ModelId, PersonId
 
 MOST_COUNTED = 10_000  # a count beyond says so (DESIGN "Database access")
 
@@ -480,13 +480,13 @@ def mark_unknown(conn: Connection, job_ids: Sequence[JobId], *, words: str) -> l
     rows = conn.execute(
         """
         UPDATE public.jobs j SET status = 'processing', stage = 'outcome_unknown', progress = NULL, queue_position = NULL,
-            error_code = 'OUTCOME_UNKNOWN', error_message = format(%(words)s, initcap(s.provider))
+            error_code = 'OUTCOME_UNKNOWN', error_message = format(%(words)s, coalesce(%(names)s::jsonb ->> s.provider, s.provider))
         FROM studio.submissions s
         WHERE j.id = ANY(%(ids)s) AND j.status IN ('queued', 'processing') AND j.stage IS DISTINCT FROM 'outcome_unknown'
           AND s.job_id = j.id AND s.outcome IS NULL AND s.receipt IS NULL
         RETURNING j.id
         """,
-        {"ids": list(job_ids), "words": words},
+        {"ids": list(job_ids), "words": words, "names": json.dumps(dict(PROVIDER_NAMES))},
     ).fetchall()
     return [JobId(row[0]) for row in rows]
 

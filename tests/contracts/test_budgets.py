@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -10,8 +11,11 @@ from threading import Barrier
 
 import psycopg
 import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
 
-from core import billing, budgets, generation, pauses, recovery, running
+from core import billing, budgets, generation, money_cli, pauses, recovery, running
 from core.budgets import Period
 from core.db import models
 from core.errors import BadRequest, BudgetSpent, Conflict, NotAllowed, NotFound, ProviderPaused
@@ -379,7 +383,7 @@ def test_an_empty_balance_pauses_for_everybody_says_so_and_an_admin_lifts_it(
     assert (answer.status_code, answer.json()["code"]) == (503, "PROVIDER_PAUSED")
     assert 0 < int(answer.headers["Retry-After"]) <= 900
     assert "account at fal is locked" in answer.json()["error"]
-    assert paused.words.startswith("Fal is paused: The account at fal is locked")
+    assert paused.words.startswith("fal is paused: The account at fal is locked")
     assert "more min" in paused.words
     assert lifted
     assert not pauses.resume_provider("fal", ada, services)
@@ -405,8 +409,37 @@ def test_where_everything_is_paused_the_plan_says_why_and_for_how_long(services,
     with services.db.as_service() as conn:
         models.pause(conn, "fal", "its balance is empty", seconds=60)
 
-    with pytest.raises(Exception, match=r"Fal is paused: its balance is empty \(for 1 more min\)") as refusal:
+    with pytest.raises(Exception, match=r"fal is paused: its balance is empty \(for 1 more min\)") as refusal:
         generation.preview(builders.a_request(builders.a_character(ana, services)), ana, services)
 
     assert (refusal.value.status, refusal.value.reason) == (503, "NO_IMAGE_MODEL")
     assert refusal.value.retry_after > 0
+
+
+# ---- the command line
+
+
+def test_an_admin_sets_lists_and_removes_budgets_sets_prices_and_resumes_on_the_command_line(services, ana):
+    app = typer.Typer()
+    money_cli.add_to(app, lambda: contextlib.nullcontext(services), Console(width=300))
+    chosen = model(services, ana)
+    with services.db.as_service() as conn:
+        models.pause(conn, "fal", "its balance is empty", seconds=600)
+
+    def say(*words):
+        ended = CliRunner().invoke(app, list(words))
+        assert ended.exit_code == 0, ended.output
+        return ended.output
+
+    made = say("budgets", "set", "20", "month", "--soft", "--why", "spring").removeprefix("Set: ").strip()
+    listed = say("budgets", "list")
+    say("budgets", "remove", made)
+    say("prices", "set", chosen.model_key, "image", "0.75", "--source", "the maker's page")
+
+    prices = {one.model.id: one.price for one in generation.models_for(ana, services)}
+    assert "$20.00 a month, soft" in listed
+    assert made in listed
+    assert say("budgets", "list").strip() == "There are no budgets."
+    assert prices[chosen.id] == Decimal("0.75")
+    assert say("resume", "fal").strip() == "fal is sent to again."
+    assert say("resume", "fal").strip() == "fal was not paused."

@@ -534,7 +534,7 @@ def test_the_reason_compares_the_wait_with_what_the_model_usually_takes(services
 
     why = {step.job_id: step.why for step in recovery.recover(services, dry_run=True)}
 
-    assert "It was sent to Fal 7 min ago, at the 70th percentile of this model's usual time" in why[between]
+    assert "It was sent to fal 7 min ago, at the 70th percentile of this model's usual time" in why[between]
     assert "longer than any of this model's last 10 pictures took" in why[beyond]
     assert "(worker gone 60 min)" in why[between]
 
@@ -648,7 +648,7 @@ def test_a_request_of_the_platform_that_fal_has_forgotten_leaves_the_job_to_a_pe
     step = only_step(services)
 
     assert (step.job_id, step.action) == (job_id, Action.person)
-    assert "Fal has no picture of it" in step.why
+    assert "fal has no picture of it" in step.why
 
 
 def test_a_request_id_of_another_job_is_not_taken(services, ana, asked, character, flux, fal):

@@ -32,6 +32,8 @@ PEOPLE_WITH_A_ROLE = {
     "cancel_attribute_image",
     "cancel_attribute_run",
     "price_of",  # a price is no secret of a person
+    "price_held",  # the same, as it counts against a limit
+    "is_sketched",  # tells of a job only whether the built-in Sketch drew it
     "budget_standings",
     "set_budget",
     "remove_budget",

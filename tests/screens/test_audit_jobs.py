@@ -113,7 +113,7 @@ def test_filters_that_find_nothing_say_so_and_can_be_lifted(audit, failed):
 
 
 def test_the_address_sets_the_filters(audit, failed, unknown):
-    page = audit(status="Failed", provider="Fal", period="7 days")
+    page = audit(status="Failed", provider="fal", period="7 days")
 
     assert page.session_state["status"] == ["Failed"]
     assert page.selectbox(key="provider").value == "fal"
@@ -217,7 +217,7 @@ def test_a_person_settles_an_unknown_outcome_with_an_answer_and_a_reason(
     audit, unknown, services, answer, cost
 ):
     page = audit(job=str(unknown))
-    assert "Look at Fal for a request of" in text_of(page)
+    assert "Look at fal for a request of" in text_of(page)
 
     page.button(key="do_settle").click().run()
     page.radio(key="settle_billed").set_value(answer)
@@ -483,7 +483,7 @@ def test_an_unknown_outcome_is_settled_in_one_go_and_a_filter_leads_back(
         page = desk.page
         page.get_by_role("button", name="Settle").click(timeout=30_000)
         dialog = page.get_by_role("dialog")
-        expect(dialog.get_by_text("Fal", exact=True)).to_be_visible()
+        expect(dialog.get_by_text("fal", exact=True)).to_be_visible()
         dialog.get_by_text("No, it was not billed").click()
         dialog.get_by_label("What did you find?").fill("No request at that time.")
         dialog.get_by_role("button", name="Settle").click()

@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import NoModel, NoSuchModel, ProviderPaused
 from core.routing import NOT_CONFIGURED, READY, ProviderStanding, Standing, choose, serving, why_not
-from core.values import Capabilities, ImageModel, ModelId
+from core.values import Capabilities, ImageModel, ModelId, provider_name
 
 PAUSED = ProviderStanding(standing=Standing.paused, why="its balance is empty")
 FAL = {"fal": READY}
@@ -119,7 +119,7 @@ def test_sketch_is_never_a_fallback_for_a_paused_provider():
         _choose(providers={"fal": PAUSED})
 
     assert nobody.value.reason == "NO_IMAGE_MODEL"
-    assert str(nobody.value) == "Fal is paused: its balance is empty."
+    assert str(nobody.value) == "fal is paused: its balance is empty."
 
 
 def test_sketch_is_never_a_fallback_where_all_models_are_switched_off():
@@ -232,3 +232,10 @@ def test_a_model_that_can_be_chosen_has_nothing_against_it():
 def test_what_stands_against_a_model_is_a_sentence():
     assert "has no key here" in why_not(KONTEXT, match=True, providers=FAL)
     assert "cannot follow a reference image" in why_not(SEEDREAM, match=True, providers=FAL)
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"), [("fal", "fal"), ("runpod", "RunPod"), ("sketch", "Sketch"), ("chat", "Chat")]
+)
+def test_a_sentence_writes_a_provider_as_it_writes_itself(provider, name):
+    assert provider_name(provider) == name
