@@ -665,7 +665,7 @@ def _awaited_until(
 
 def _awaited_words(submission: Submission, until: datetime) -> str:
     return (
-        f"{submission.provider.capitalize()} did not hand over this picture when it was asked. It is asked again until "
+        f"{provider_name(submission.provider)} did not hand over this picture when it was asked. It is asked again until "
         f"{until.astimezone(UTC):%Y-%m-%d %H:%M} UTC, and a picture that comes by then is saved."
     )
 
