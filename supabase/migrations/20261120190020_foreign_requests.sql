@@ -21,6 +21,9 @@ begin
     return 'It was paid for, and its provider can still be asked for the picture. Recover it instead.';
   end if;
   if sent.id is not null and sent.receipt is null and sent.outcome is null then
+    if it.stage is distinct from 'outcome_unknown' then
+      return 'It is being sent to its provider. Look again when it has a receipt, or its outcome is unknown.';
+    end if;
     return 'It was sent and its outcome is unknown. Look at the provider and settle it first.';
   end if;
   if sent.id is null and studio.as_uuid(it.metadata ->> 'fal_request_id') is not null and exists (

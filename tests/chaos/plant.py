@@ -125,7 +125,7 @@ class Plant:
         names = ("status", "stage", "code", "assets", "library", "portraits", "sent", "agrees")
         return Facts(**dict(zip(names, row, strict=True)))
 
-    def wait_for(self, job_id: JobId, *, seconds: float = 40, unknown: bool = False) -> Facts:
+    def wait_for(self, job_id: JobId, *, seconds: float = 80, unknown: bool = False) -> Facts:
         """The facts once the job is saved, failed, cancelled (or, `unknown`, outcome unknown)."""
         ends = time.monotonic() + seconds
         while True:
