@@ -56,11 +56,17 @@ begin
     return 'It was paid for, and its provider can still be asked for the picture. Recover it instead.';
   end if;
   if sent.id is not null and sent.receipt is null and sent.outcome is null then
+    if it.stage is distinct from 'outcome_unknown' then
+      return 'It is being sent to its provider. Look again when it has a receipt, or its outcome is unknown.';
+    end if;
     return 'It was sent and its outcome is unknown. Look at the provider and settle it first.';
   end if;
   if sent.id is null and studio.as_uuid(it.metadata ->> 'fal_request_id') is not null and exists (
     select from public.api_models m join public.api_providers p on p.id = m.provider_id
     where m.id = it.api_model_id and lower(p.name) = 'fal'
+  ) and not exists (
+    select from studio.submissions other
+    where other.provider = 'fal' and other.request_id = it.metadata ->> 'fal_request_id' and other.job_id <> p_job
   ) then
     return 'The platform noted a request of its provider, which may still bring the picture. Recover it instead.';
   end if;

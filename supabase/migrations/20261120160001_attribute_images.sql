@@ -246,6 +246,9 @@ begin
     select from studio.attribute_pictures v
     where lower(btrim(v.category)) = lower(p_category) and lower(btrim(v.style)) = lower(p_style)
       and lower(btrim(v.value)) = any (names)
+      and (not studio.is_sketched(v.job_id) or exists (
+        select from public.api_models m join public.api_providers p on p.id = m.provider_id
+        where m.id = p_model and p.name = 'sketch'))
   ) then
     return query select null::uuid, 'ready';
     return;
@@ -258,10 +261,7 @@ begin
       using errcode = 'PS400', detail = 'MODEL_UNAVAILABLE';
   end if;
   select * into price from studio.price_of(model.id, p_width, p_height);
-  mine := case price.unit
-    when 'megapixel' then ceil(p_width * p_height / 1000000.0)
-      * (select at.price from studio.price_at(model.id, p_width, p_height, now()) at)
-    else price.amount end;
+  mine := studio.price_held(model.id, p_width, p_height);
   if run.limit_usd is not null then
     held := studio.held_by_attribute_run(p_run, me);
     if mine is null or held is null then

@@ -217,8 +217,8 @@ begin
   if p_unit not in ('image', 'megapixel', 'second', 'million_input_tokens', 'million_output_tokens', 'request') then
     raise exception 'A price counts by image, megapixel, second, request or million tokens.' using errcode = 'PS400', detail = 'BAD_REQUEST', hint = 'unit';
   end if;
-  if p_price < 0 then
-    raise exception 'A price is not negative.' using errcode = 'PS400', detail = 'BAD_REQUEST', hint = 'price';
+  if p_price < 0 or p_price in ('NaN', 'Infinity') then
+    raise exception 'A price is a number of dollars, and not negative.' using errcode = 'PS400', detail = 'BAD_REQUEST', hint = 'price';
   end if;
   if coalesce(trim(p_source), '') = '' then
     raise exception 'Say where this price stands.' using errcode = 'PS400', detail = 'BAD_REQUEST', hint = 'source';

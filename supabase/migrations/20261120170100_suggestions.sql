@@ -83,7 +83,6 @@ begin
   select * into prices from studio.token_prices(p_model_key, now());
   estimate := round((p_input_tokens * prices.input_usd + p_output_tokens * prices.output_usd) / 1000000, 6);
   perform studio.hold_budget(me, estimate);
-  update studio.suggestions s set answer = null where s.answer is not null and s.asked_at < now() - interval '1 day';
   insert into studio.suggestions (user_id, character_id, version, wanted, idempotency_key, fingerprint, model_key)
   values (me, p_character, p_version, p_wanted, p_idempotency_key, p_fingerprint, p_model_key)
   returning id into made;
