@@ -43,6 +43,7 @@ OLDEST_POSTGRES = 15
 READER_SECONDS = 5  # how long one question of the dashboard may take (DESIGN "Database access")
 
 _WAIT = 10.0  # seconds for a free connection, or for the server to come back
+_TURNS = (0.0, 0.01, 0.05)  # seconds a pooler is given to take a session back, look by look
 _LINK: Mapping[str, int] = {  # what an address does not say itself
     "connect_timeout": 5,
     "keepalives": 1,
@@ -207,11 +208,16 @@ def _takes_turns(first: Connection, second: Connection) -> bool:
     """True where a pooler hands the same server session to several clients.
 
     While `second` holds a transaction, a pooler either gave it the session that `first` just used, or must
-    give `first` another one now; a direct connection keeps its own.
+    give `first` another one now; a direct connection keeps its own. A pooler may take a session back a
+    moment after its client has the answer, and both sides then seem to keep theirs: looked at three times.
     """
-    own = _session_of(first)
-    with second.transaction():
-        return _session_of(second) == own or _session_of(first) != own
+    for pause in _TURNS:
+        own = _session_of(first)
+        time.sleep(pause)
+        with second.transaction():
+            if _session_of(second) == own or _session_of(first) != own:
+                return True
+    return False
 
 
 def _session_of(conn: Connection) -> int:

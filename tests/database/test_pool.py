@@ -415,11 +415,12 @@ def test_fifteen_and_newer_will_do(version):
     assert refuse_old(version) is None
 
 
+@pytest.mark.parametrize("late", [0, 0.02], ids=["at once", "a moment late"])
 @pytest.mark.parametrize("ready", [1, 3])
-def test_a_transaction_mode_pooler_is_recognised_and_refused(dsn, ready):
+def test_a_transaction_mode_pooler_is_recognised_and_refused(dsn, ready, late):
     refused = pytest.raises(SetupFailed, match="transaction-mode pooler")
 
-    with pooler(dsn, per_transaction=True, ready=ready) as address, refused:
+    with pooler(dsn, per_transaction=True, ready=ready, late=late) as address, refused:
         Database.open(address, share_with_team=True)
 
 
@@ -443,12 +444,13 @@ def test_the_settings_of_a_connection_are_there_for_other_drivers(dsn):
 
 
 @contextlib.contextmanager
-def pooler(dsn, *, per_transaction, ready):
+def pooler(dsn, *, per_transaction, ready, late=0):
     split = urlsplit(dsn)
     folder, port = parse_qs(split.query)["host"][0], parse_qs(split.query)["port"][0]
     sessions = Sessions(Path(folder) / f".s.PGSQL.{port}", split.username, split.path[1:], ready)
     listener = socket.create_server(("127.0.0.1", 0))
-    threading.Thread(target=accept, args=(listener, sessions, per_transaction), daemon=True).start()
+    ways = (sessions, per_transaction, late)
+    threading.Thread(target=accept, args=(listener, *ways), daemon=True).start()
     try:
         yield f"postgresql://{split.username}@127.0.0.1:{listener.getsockname()[1]}{split.path}?gssencmode=disable"
     finally:
@@ -488,34 +490,34 @@ class Sessions:
             server.close()
 
 
-def accept(listener, sessions, per_transaction):
+def accept(listener, *ways):
     with contextlib.suppress(OSError):
         while True:
             client, _ = listener.accept()
-            threading.Thread(target=relay, args=(client, sessions, per_transaction), daemon=True).start()
+            threading.Thread(target=relay, args=(client, *ways), daemon=True).start()
 
 
-def relay(client, sessions, per_transaction):
+def relay(client, sessions, per_transaction, late):
     with client, contextlib.suppress(ConnectionError, OSError):
         while struct.unpack("!i", (packet := read_packet(client))[:4])[0] != 196608:
             assert packet
             client.sendall(b"N")  # no TLS here
-        server, state = sessions.lend(), b"I"
+        server = None if per_transaction else sessions.lend()
         client.sendall(sessions.greeting)
-        while True:
-            if server is not None and per_transaction and state == b"I":
-                sessions.give_back(server)
-                server = None
-            message = read_message(client)
-            if message[:1] == b"X":
-                return
+        while (message := read_message(client))[:1] != b"X":
             server = server or sessions.lend()
             server.sendall(message)
-            state = b"T"
-            if message[:1] in {b"Q", b"S"}:
-                for answer in until_ready(server):
-                    client.sendall(answer)
-                    state = answer[-1:]
+            if message[:1] not in {b"Q", b"S"}:
+                continue
+            *answers, ready = until_ready(server)
+            given_back = per_transaction and ready[-1:] == b"I"
+            if given_back and not late:  # before its client hears of the end, as PgBouncer does
+                sessions.give_back(server)
+            client.sendall(b"".join([*answers, ready]))
+            if given_back and late:
+                time.sleep(late)
+                sessions.give_back(server)
+            server = None if given_back else server
 
 
 def until_ready(server):
