@@ -15,6 +15,7 @@ from typing import Final
 from core.errors import BadImage
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+XMP: Final = "XML:com.adobe.xmp"
 MOST_CHUNKS: Final = 10_000
 MOST_INFLATED: Final = 8 * 1024 * 1024  # bytes one compressed text may become
 _TEXTS: Final = (b"tEXt", b"zTXt", b"iTXt")
@@ -107,12 +108,12 @@ def _inflated(data: bytes) -> bytes | None:
     return None if inflater.unconsumed_tail else value
 
 
-def with_texts(data: bytes, added: Sequence[tuple[str, bytes]], *, without: Iterable[str]) -> bytes:
-    """The same picture with `added` as tEXt chunks before its pixels, and without the keywords `without` (any case).
+def with_texts(data: bytes, added: Sequence[tuple[str, str]], *, without: Iterable[str]) -> bytes:
+    """The same picture with `added` before its pixels, and without the keywords `without` (any case).
 
-    Checksums are repaired; text chunks whose value holds a NUL, bytes behind IEND and a signature over the old bytes
-    (caBX) are left out: one of them makes other programs refuse the file. Values are Latin-1 bytes without NUL.
-    Raises BadImage where the file is not whole.
+    A value becomes tEXt where Latin-1 can spell it, else iTXt; XMP always iTXt. Checksums are repaired; text chunks
+    whose value holds a NUL, bytes behind IEND and a signature over the old bytes (caBX) are left out: one of them
+    makes other programs refuse the file. Raises BadImage where the file is not whole.
     """
     png = read(data)
     if not png.is_whole:
@@ -120,8 +121,23 @@ def with_texts(data: bytes, added: Sequence[tuple[str, bytes]], *, without: Iter
     dropped = {name.casefold() for name in without}
     kept = [chunk for chunk in png.chunks if not _is_dropped(chunk, dropped)]
     before = next(i for i, chunk in enumerate(kept) if chunk.kind in (b"IDAT", b"IEND"))
-    fresh = [Chunk(kind=b"tEXt", body=name.encode("latin-1") + b"\0" + value) for name, value in added]
+    fresh = [_text_chunk(name, value.replace("\0", "")) for name, value in added]
     return SIGNATURE + b"".join(map(_packed, [*kept[:before], *fresh, *kept[before:]]))
+
+
+def _text_chunk(keyword: str, value: str) -> Chunk:
+    name = keyword.encode("latin-1")
+    if keyword != XMP and _is_latin(value):
+        return Chunk(kind=b"tEXt", body=name + b"\0" + value.encode("latin-1"))
+    return Chunk(kind=b"iTXt", body=name + b"\0\0\0\0\0" + value.encode(errors="replace"))
+
+
+def _is_latin(value: str) -> bool:
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_dropped(chunk: Chunk, dropped: set[str]) -> bool:

@@ -150,8 +150,8 @@ def as_png(card: Card, picture: bytes) -> bytes:
     return png.with_texts(picture, added, without=(*_OURS_TO_REPLACE, *assets))
 
 
-def _encoded(whole: Mapping[str, Any]) -> bytes:
-    return base64.b64encode(as_json(whole))
+def _encoded(whole: Mapping[str, Any]) -> str:
+    return base64.b64encode(as_json(whole)).decode()
 
 
 def as_json(whole: Mapping[str, Any]) -> bytes:
