@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from PIL import Image
 
 from core import png
+from core.errors import BadImage
 from core.metadata import infotext
 from core.metadata.containers import OURS, PARAMETERS
 from core.metadata.recipe import Recipe
@@ -23,11 +24,17 @@ _LONGEST: Final = 2 * 1024 * 1024  # characters of one text that are looked at
 def texts_of(data: bytes) -> dict[str, str]:
     """The texts of a picture by keyword: PNG's own, EXIF's comment as `UserComment`, GIF's comment, XMP as `xmp`."""
     if png.is_png(data):
-        found = {
-            text.keyword: text.value[:_LONGEST].decode(errors="replace") for text in png.texts(png.read(data))
-        }
-        return found | ({"xmp": found.pop(png.XMP)} if png.XMP in found else {})
+        return _texts_of_png(data)
     return _texts_of_others(data)
+
+
+def _texts_of_png(data: bytes) -> dict[str, str]:
+    try:
+        whole = png.read(data)
+    except BadImage:
+        return {}
+    found = {text.keyword: text.value[:_LONGEST].decode(errors="replace") for text in png.texts(whole)}
+    return found | ({"xmp": found.pop(png.XMP)} if png.XMP in found else {})
 
 
 def _texts_of_others(data: bytes) -> dict[str, str]:
