@@ -483,7 +483,7 @@ _CODES = f"""
             WHEN f.wanted_character IS NULL THEN CASE
                 WHEN EXISTS (SELECT FROM public.characters n
                              WHERE n.user_id = f.user_id AND n.deleted_at IS NULL
-                               AND lower(btrim(n.name)) = studio.name_of_job(f.metadata)) THEN 'NO_CHARACTER'
+                               AND left(lower(btrim(n.name)), 200) = studio.name_of_job(f.metadata)) THEN 'NO_CHARACTER'
                 ELSE 'WAITS_FOR_CHARACTER' END
             ELSE 'NO_LIBRARY_ROW' END
         WHEN f.library_deleted_at IS NOT NULL THEN 'REMOVED'

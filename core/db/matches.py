@@ -31,7 +31,7 @@ def candidates(conn: Connection, job: Job) -> list[Candidate]:
             FROM public.jobs j JOIN public.characters c ON c.user_id = j.user_id AND c.deleted_at IS NULL
             WHERE j.id = %(job)s
               AND (j.id IN (studio.job_of_path(c.image_url), studio.job_of_path(c.reference_image_url))
-                   OR (studio.name_of_job(j.metadata) = lower(btrim(c.name))
+                   OR (studio.name_of_job(j.metadata) = left(lower(btrim(c.name)), 200)
                        AND (c.named_at IS NULL OR c.named_at < now() - make_interval(secs => %(stands)s))))
             ORDER BY c.created_at LIMIT 20
             """,

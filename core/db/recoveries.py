@@ -169,7 +169,7 @@ _UNMATCHED = f"""(
     AND j.status = 'completed' AND studio.name_of_job(j.metadata) IS NOT NULL
     AND {_ASSET}
     AND EXISTS (SELECT FROM public.characters c WHERE c.user_id = j.user_id AND c.deleted_at IS NULL
-                AND lower(btrim(c.name)) = studio.name_of_job(j.metadata))
+                AND left(lower(btrim(c.name)), 200) = studio.name_of_job(j.metadata))
     AND NOT EXISTS (SELECT FROM studio.findings f WHERE f.rule = 'job.which_character'
                     AND f.table_name = 'jobs' AND f.row_id = j.id::text)
     AND NOT {_LIVE.format(kind="match")}

@@ -6,10 +6,11 @@ comment on column public.characters.named_at is 'when the name was last changed;
 
 create index jobs_unmatched on public.jobs (user_id, created_at desc)
   where character_id is null and (metadata ->> 'destination') = 'character_portrait';
-create index characters_by_name on public.characters (user_id, lower(btrim(name)));
+-- A name of another writer may be longer than an index takes.
+create index characters_by_name on public.characters (user_id, left(lower(btrim(name)), 200));
 
 create function studio.name_of_job(metadata jsonb) returns text language sql immutable set search_path = '' as $$
-  select nullif(lower(btrim(coalesce(metadata ->> 'character_name', metadata ->> 'characterName'))), '')
+  select nullif(left(lower(btrim(coalesce(metadata ->> 'character_name', metadata ->> 'characterName'))), 200), '')
 $$;
 
 create function studio.put_match(p_job uuid, p_delay double precision) returns void
@@ -39,7 +40,7 @@ begin
   from public.jobs j
   where j.user_id = new.user_id and j.character_id is null and (j.metadata ->> 'destination') = 'character_portrait'
     and j.created_at > now() - interval '24 hours'
-    and (studio.name_of_job(j.metadata) = lower(btrim(new.name))
+    and (studio.name_of_job(j.metadata) = left(lower(btrim(new.name)), 200)
          or j.id in (studio.job_of_path(new.image_url), studio.job_of_path(new.reference_image_url)))
   order by j.created_at desc limit 50;
   return null;

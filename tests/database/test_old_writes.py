@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import re
+import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -160,6 +161,77 @@ def test_every_statement_has_the_effect_it_had(world, look):
         run(world, statement)
 
         assert look(question.format(**IDS)) == answer, statement.sql
+
+
+ADOPTED = (
+    "characters", "character_portraits", "character_scenes", "api_providers", "api_models", "jobs", "workspace_assets",
+    "user_library", "attribute_images", "style_images",
+)  # fmt: skip
+# What a check of its own keeps short, and what only we write.
+SHORT = {
+    "gender",
+    "content_rating",
+    "voice_tone",
+    "mood",
+    "modality",
+    "status",
+    "review_status",
+    "runner",
+    "stage",
+}
+
+
+@pytest.mark.parametrize("table", ADOPTED)
+def test_no_text_of_the_platform_is_too_long_for_an_index_of_ours(world, table):
+    long = "".join(secrets.token_hex(16) for _ in range(700))  # 22 kB that cannot be packed
+    with as_platform(world, "service_role") as conn:
+        columns = conn.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = %s"
+            " AND data_type = 'text'",
+            (table,),
+        ).fetchall()
+        texts = [name for (name,) in columns if name not in SHORT]
+        row = conn.execute(f"SELECT id FROM {table} LIMIT 1").fetchone() or made(conn, table)
+        keyed = (
+            {"model_key", "name", "style", "category", "value", "idempotency_key"}
+            if table in KEYED
+            else set()
+        )
+
+        changed = conn.execute(
+            f"UPDATE {table} SET {', '.join(f'{name} = %(long)s' for name in texts if name not in keyed)} WHERE id = %(id)s",
+            {"long": long, "id": row[0]},
+        ).rowcount
+
+    assert changed == 1
+
+
+# Their own unique keys forbid long ones already.
+KEYED = {"api_providers", "api_models", "attribute_images", "style_images"}
+MADE = {
+    "characters": "INSERT INTO characters (user_id, name, description) VALUES ('{user}', 'x', 'y')",
+    "character_portraits": "INSERT INTO character_portraits (character_id, image_url) VALUES ('{characters}', 'x')",
+    "character_scenes": "INSERT INTO character_scenes (character_id, scene_name) VALUES ('{characters}', 'x')",
+    "jobs": "INSERT INTO jobs (user_id, job_type) VALUES ('{user}', 'character_portrait')",
+    "workspace_assets": "INSERT INTO workspace_assets (user_id, asset_type, temp_storage_path, mime_type)"
+    " VALUES ('{user}', 'image', 'x', 'image/png')",
+    "user_library": "INSERT INTO user_library (user_id, asset_type, storage_path, mime_type)"
+    " VALUES ('{user}', 'image', 'x', 'image/png')",
+    "attribute_images": "INSERT INTO attribute_images (category, value, style, image_url) VALUES ('a', 'b', 'c', 'x')",
+    "style_images": "INSERT INTO style_images (style, image_url) VALUES ('c', 'x')",
+    "api_providers": "INSERT INTO api_providers (name) VALUES ('x')",
+    "api_models": "INSERT INTO api_models (provider_id, display_name, model_key, modality)"
+    " VALUES ('{api_providers}', 'x', 'y', 'image')",
+}
+
+
+def made(conn, table):
+    """A row of the table, as the platform would write it."""
+    names = {"user": IDS["user"]}
+    for parent in ("characters", "api_providers"):
+        if f"{{{parent}}}" in MADE[table]:
+            names[parent] = made(conn, parent)[0]
+    return conn.execute(MADE[table].format(**names) + " RETURNING id").fetchone()
 
 
 def test_what_was_corrected_stands_as_a_finding(world, look):
