@@ -174,7 +174,6 @@ def _of_charx(data: bytes, stem: str) -> CardFile:
     except (
         zipfile.BadZipFile,
         zipfile.LargeZipFile,
-        NotImplementedError,
         RuntimeError,
         EOFError,
         ValueError,
