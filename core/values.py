@@ -17,6 +17,7 @@ from uuid import UUID
 PersonId = NewType("PersonId", UUID)
 CharacterId = NewType("CharacterId", UUID)
 PortraitId = NewType("PortraitId", UUID)
+SceneId = NewType("SceneId", UUID)
 JobId = NewType("JobId", UUID)
 ModelId = NewType("ModelId", UUID)
 SubmissionId = NewType("SubmissionId", UUID)
@@ -175,6 +176,22 @@ class Character:
     def shown_name(self) -> str:
         """The name, or what a draft without one is called (SPEC "characters")."""
         return self.name.strip() or "Untitled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A row of public.character_scenes: a role-play setting of a character. `image_url` is bucket/path."""
+
+    id: SceneId
+    character_id: CharacterId
+    scene_name: str
+    scene_description: str
+    scene_prompt: str
+    image_url: str | None
+    scene_starters: list[str]
+    system_prompt: str
+    priority: int
+    updated_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

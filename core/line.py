@@ -1,0 +1,77 @@
+"""The queue panel: every picture that waits or is made, mine and everybody's (SPEC "Studio").
+
+Prompts of others are shown to admins only; of jobs this person may not read, only that they stand in the line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from core.db import line, workers
+from core.portraits import STAGE_WORDS
+from core.services import Services
+from core.values import JobId, JobStage, Person, Role
+
+MOST = 200
+_STAGES = frozenset(JobStage)
+_SEEN_WITHIN = 90.0  # seconds since a worker's last beat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """One job of the line. `place` is its place among those that wait for the same provider, None once it runs."""
+
+    id: JobId
+    title: str  # the character's name, or "Somebody else's picture"
+    model: str
+    stage_words: str
+    fraction: float | None
+    place: int | None
+    since: datetime
+    mine: bool
+    can_cancel: bool
+    prompt: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """The line, and whether anybody works on it (SPEC: with no live worker, every action that queues says so)."""
+
+    jobs: tuple[Waiting, ...]
+    worker_lives: bool
+
+
+def line_for(person: Person, services: Services) -> Line:
+    """The first 200 jobs, those being made first. Raises NotAllowed."""
+    with services.db.as_user(person) as conn:
+        rows = line.read(conn, limit=MOST)
+    with services.db.as_service() as conn:
+        lives = workers.any_alive(conn, within=max(_SEEN_WITHIN, services.settings.heartbeat_seconds))
+    return Line(jobs=tuple(_waiting(row, person) for row in rows), worker_lives=lives)
+
+
+def _waiting(row: line.LineRow, person: Person) -> Waiting:
+    shown = (row.character_name or "A new character") if row.may_read else "Somebody else's picture"
+    return Waiting(
+        id=row.id,
+        title=shown,
+        model=row.model or "",
+        stage_words=_words(row),
+        fraction=row.progress,
+        place=row.place,
+        since=row.created_at,
+        mine=row.mine,
+        can_cancel=(
+            not row.cancel_requested
+            and row.stage != JobStage.outcome_unknown
+            and ((row.may_read and person.holds(Role.editor)) or person.holds(Role.qa, Role.admin))
+        ),
+        prompt=row.prompt or "",
+    )
+
+
+def _words(row: line.LineRow) -> str:
+    if row.cancel_requested:
+        return STAGE_WORDS[JobStage.cancelling]
+    return STAGE_WORDS[JobStage(row.stage)] if row.stage in _STAGES else "Waiting"

@@ -1,0 +1,140 @@
+"""Scenes of a character: the settings it can be met in (SPEC "Words", "Studio")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+from core import characters, policy
+from core.db import activity, scenes
+from core.errors import BadRequest, NotAllowed, NotFound
+from core.services import Services
+from core.values import CharacterId, Person, Role, Scene, SceneId
+
+LONGEST_NAME = 80
+LONGEST_TEXT = 2000
+MOST_STARTERS = 12
+LONGEST_STARTER = 300
+MOST_SCENES = 100
+_LONGEST: Mapping[str, int] = {
+    "scene_name": LONGEST_NAME,
+    "scene_description": LONGEST_TEXT,
+    "scene_prompt": LONGEST_TEXT,
+    "system_prompt": LONGEST_TEXT,
+}
+_LABELS: Mapping[str, str] = {
+    "scene_name": "The name",
+    "scene_description": "The description",
+    "scene_prompt": "The picture's words",
+    "system_prompt": "The system prompt",
+    "scene_starters": "Starters",
+}
+
+
+def of_character(character_id: CharacterId, person: Person, services: Services) -> list[Scene]:
+    """The scenes of a character this person can see, in their order. Raises NotFound."""
+    characters.load(character_id, person, services)
+    with services.db.as_user(person) as conn:
+        return scenes.of_character(conn, character_id)
+
+
+def create(
+    character_id: CharacterId, values: Mapping[str, object], person: Person, services: Services
+) -> Scene:
+    """A new scene behind the others. Raises NotFound, BadRequest and PolicyRefused with `field`."""
+    _require_editor(person)
+    checked = _checked({"scene_name": "", **values})
+    characters.load(character_id, person, services)
+    with services.db.as_user(person) as conn:
+        if len(scenes.of_character(conn, character_id)) >= MOST_SCENES:
+            raise BadRequest(f"A character has at most {MOST_SCENES} scenes. Delete one first.")
+        return scenes.insert(conn, character_id, checked)
+
+
+def save(scene_id: SceneId, changes: Mapping[str, object], person: Person, services: Services) -> Scene:
+    """Write changed fields. Raises NotFound, BadRequest and PolicyRefused with `field`."""
+    _require_editor(person)
+    checked = _checked(changes)
+    with services.db.as_user(person) as conn:
+        saved = scenes.update(conn, scene_id, checked) if checked else scenes.get(conn, scene_id)
+    if saved is None:
+        raise _gone()
+    return saved
+
+
+def delete(scene_id: SceneId, person: Person, services: Services) -> None:
+    """Take a scene out; `restore` brings it back for a week. Raises NotFound."""
+    _change(scene_id, scenes.remove, "scene_deleted", person, services)
+
+
+def restore(scene_id: SceneId, person: Person, services: Services) -> None:
+    """Undo of `delete`. Raises NotFound."""
+    _change(scene_id, scenes.bring_back, "scene_restored", person, services)
+
+
+def _change(
+    scene_id: SceneId,
+    change: Callable[[scenes.Connection, SceneId], bool],
+    action: str,
+    person: Person,
+    services: Services,
+) -> None:
+    _require_editor(person)
+    with services.db.as_user(person) as conn:
+        if not change(conn, scene_id):
+            raise _gone()
+        activity.note(conn, action, "character_scenes", str(scene_id))
+
+
+def reorder(character_id: CharacterId, ids: Sequence[UUID], person: Person, services: Services) -> None:
+    """Keep this order; scenes that are not named come behind. Raises NotFound."""
+    _require_editor(person)
+    characters.load(character_id, person, services)
+    with services.db.as_user(person) as conn:
+        scenes.reorder(conn, character_id, ids)
+
+
+def _require_editor(person: Person) -> None:
+    if not person.holds(Role.editor):
+        raise NotAllowed("Writing scenes needs the editor role. Ask an admin for it.")
+
+
+def _gone() -> NotFound:
+    return NotFound("This scene does not exist any more, or it is not yours.")
+
+
+def _checked(values: Mapping[str, object]) -> dict[str, object]:
+    """The values, each fit for its column. Raises BadRequest, PolicyRefused."""
+    unknown = values.keys() - scenes.EDITABLE
+    if unknown:
+        raise BadRequest(f"A scene has no field {min(unknown)}.", field=min(unknown))
+    checked = {name: _fit(name, value) for name, value in values.items()}
+    if "scene_name" in checked and not str(checked["scene_name"]).strip():
+        raise BadRequest("Give the scene a name.", field="scene_name")
+    policy.check_texts({
+        name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)  # pyright: ignore[reportUnknownArgumentType]
+        for name, value in checked.items()
+    })  # fmt: skip
+    return checked
+
+
+def _fit(name: str, value: object) -> object:
+    if name == "scene_starters":
+        return _starters(value)
+    text = str(value or "").replace("\x00", "")
+    if len(text) > _LONGEST[name]:
+        words = f"{_LABELS[name]} takes at most {_LONGEST[name]} characters; this has {len(text)}."
+        raise BadRequest(words, field=name)
+    return text
+
+
+def _starters(value: object) -> list[str]:
+    if not isinstance(value, list | tuple):
+        raise BadRequest("Starters come as a list.", field="scene_starters")
+    texts = [str(one).replace("\x00", "").strip() for one in value]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    kept = [one for one in texts if one]
+    if len(kept) > MOST_STARTERS:
+        raise BadRequest(f"At most {MOST_STARTERS} starters; these are {len(kept)}.", field="scene_starters")
+    if any(len(one) > LONGEST_STARTER for one in kept):
+        raise BadRequest(f"A starter takes at most {LONGEST_STARTER} characters.", field="scene_starters")
+    return kept
