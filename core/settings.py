@@ -207,7 +207,9 @@ class Settings(BaseSettings):
         if value is not None and not (
             value.startswith(("https://", "http://")) and "{character_id}" in value
         ):
-            raise ValueError("this is a whole address with {character_id} in it, such as https://app.example.org/{character_id}")
+            raise ValueError(
+                "this is a whole address with {character_id} in it, such as https://app.example.org/{character_id}"
+            )
         return value
 
     @cached_property

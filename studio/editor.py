@@ -23,7 +23,7 @@ from studio.fields import FIELDS, LABELS
 
 FILL = "(record, ...values) => window.studio.fill(record, values)"
 WEAR = "(...values) => window.studio.putOn(values)"
-ADVANCED_HINT: Final = "Read by the model, never shown."
+ADVANCED_HINT: Final = "For the model only"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,9 +91,7 @@ def _wire(asking: Asking, demo: gr.Blocks, parts: _Parts) -> None:
     def bring_back(request: gr.Request, event: gr.EventData) -> tuple[object, ...]:
         with told():
             person, is_public = asking.person(request), sent(event).get("public") is True
-            back = characters.restore(
-                CharacterId(sent_id(event)), person, asking.services, public=is_public
-            )
+            back = characters.restore(CharacterId(sent_id(event)), person, asking.services, public=is_public)
             return _everything(asking, person, back)
 
     record, outputs = parts.edit.record, parts.outputs

@@ -15,6 +15,7 @@ from studio.asking import QUIET, Asking, sent, sent_id, told
 from studio.fields import LABELS
 
 LONGEST_GIVEN = 4000  # characters of one field that a suggestion is told
+MOST_TURNS = 10_000  # clicks that draw anew; more of them is no person
 _TOLD = frozenset({*suggestions.FIELDS, "gender"})
 
 
@@ -47,7 +48,7 @@ def _asked(event: gr.EventData) -> SuggestionRequest:
         character_id=CharacterId(sent_id(event)),
         version=version if isinstance(version, int) else None,
         fields=_given(data.get("fields")),
-        turn=turn if isinstance(turn, int) and 0 <= turn < 10_000 else 0,
+        turn=turn if isinstance(turn, int) and 0 <= turn < MOST_TURNS else 0,
         idempotency_key=str(sent_id(event, "key")),
     )
 
@@ -67,9 +68,13 @@ def _given(data: object) -> dict[str, str | tuple[str, ...]]:
 def _shown(made: Suggestions) -> dict[str, object]:
     return {
         "id": str(made.character_id),
-        "proposals": [{"field": one.field, "proposed": one.proposed} for one in made.proposals if one.field in LABELS],
+        "proposals": [
+            {"field": one.field, "proposed": one.proposed} for one in made.proposals if one.field in LABELS
+        ],
         "warnings": list(made.warnings),
-        "source": "Written offline, from the catalogue" if made.source is Source.offline else f"Written by {made.model}",
+        "source": "Written offline, from the catalogue"
+        if made.source is Source.offline
+        else f"Written by {made.model}",
         "price": _price(made.cost_usd),
     }
 

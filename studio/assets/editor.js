@@ -95,14 +95,24 @@
     return together;
   };
 
+  const part = (kind, text) => h({ same: "span", gone: "del", new: "ins" }[kind], {}, text);
+
+  /** The two texts side by side, each with its own words marked; a blank between two marked words is marked too. */
+  studio.sideNodes = (before, after) => {
+    const steps = studio.difference(studio.asText(before), studio.asText(after));
+    const side = (own) => {
+      const parts = steps.filter(([kind]) => kind === "same" || kind === own);
+      const isBlank = (at) => parts[at][0] === "same" && !parts[at][1].trim() && parts[at - 1]?.[0] === own && parts[at + 1]?.[0] === own;
+      const marked = parts.map(([kind, text], at) => [isBlank(at) ? own : kind, text]);
+      const joined = [];
+      for (const [kind, text] of marked) joined.at(-1)?.[0] === kind ? (joined.at(-1)[1] += text) : joined.push([kind, text]);
+      return h("p", { class: "df" }, ...joined.map(([kind, text]) => part(kind, text)));
+    };
+    return [side("gone"), side("new")];
+  };
+
   /** A value as people read it: lists by lines, nothing as an empty text. */
   studio.asText = (value) => (Array.isArray(value) ? value.join("\n") : String(value ?? ""));
-
-  /** Both texts in one: what goes is struck through, what comes is marked; readers hear both words. */
-  studio.differenceNode = (before, after) => {
-    const tags = { same: "span", gone: "del", new: "ins" };
-    return h("p", { class: "df" }, ...studio.difference(studio.asText(before), studio.asText(after)).map(([kind, text]) => h(tags[kind], {}, text)));
-  };
 
   /* ---- putting texts into fields ---- */
 
@@ -116,6 +126,21 @@
     studio.write(values);
     studio.notice(sentence, { action: "Undo", onAction: () => studio.desk.id === id && studio.write(before), seconds: 10 });
   };
+
+  /* ---- boxes that were filled while nobody could see them ---- */
+
+  const TALLEST = 310; // px
+
+  /** Gradio measures a box once, when its text arrives: in a folded section, or on a phone's other half, in vain. */
+  function growBoxes() {
+    for (const box of document.querySelectorAll("#rail textarea:not(.el-text)")) {
+      if (!box.offsetParent || box.scrollHeight <= box.clientHeight + 2) continue;
+      box.style.height = `${Math.min(box.scrollHeight + 2, TALLEST)}px`;
+      box.style.overflowY = "auto";
+    }
+  }
+  const growSoon = () => requestAnimationFrame(() => requestAnimationFrame(growBoxes));
+  for (const event of ["view", "section", "shown"]) studio.on(event, growSoon);
 
   /* ---- leaving for another page of the platform ---- */
 

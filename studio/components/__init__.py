@@ -170,7 +170,9 @@ def conflict(labels: Mapping[str, str]) -> gr.HTML:
 
 def section_head(key: str, title: str, *, hint: str = "", is_open: bool = True) -> gr.HTML:
     """The first child of a column of class `section`: folds the rest away, and the browser remembers."""
-    return _part("section_head", elem_classes="section-head", key_=key, title_=title, hint_=hint, open_=is_open)
+    return _part(
+        "section_head", elem_classes="section-head", key_=key, title_=title, hint_=hint, open_=is_open
+    )
 
 
 def avatar(elem_id: str) -> gr.HTML:

@@ -91,7 +91,9 @@ def test_the_policy_holds_in_every_field(services, ana, field):
     assert "15" not in refused.value.sentence
 
 
-@pytest.mark.parametrize("text", ["a\x00b", "half \ud83d of a pair", "\u202eright to left", "\U0001f469\u200d\U0001f680" * 400])
+@pytest.mark.parametrize(
+    "text", ["a\x00b", "half \ud83d of a pair", "\u202eright to left", "\U0001f469\u200d\U0001f680" * 400]
+)
 def test_odd_characters_are_kept_where_postgres_can_keep_them(services, ana, text):
     character = a_character(ana, services)
 
