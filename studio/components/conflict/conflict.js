@@ -23,7 +23,7 @@ function row(field, mine, theirs) {
   const label = props.labels_[field] ?? field;
   const isBoth = studio.asText(mine) && studio.asText(theirs);
   const [left, right] = isBoth ? studio.sideNodes(theirs, mine) : [theirs, mine].map((value) => h("p", { class: "df" }, words(value)));
-  return h("div", { class: "cf-row", role: "radiogroup", "aria-label": label, "data-field": field }, h("h3", {}, label),
+  return h("fieldset", { class: "cf-row", "data-field": field }, h("legend", {}, label),
     side(field, false, "Theirs, saved", left),
     side(field, true, "Yours, not saved", right));
 }
