@@ -23,7 +23,7 @@ def test_two_tabs_of_one_browser_keep_both_drafts(desk: Desk, site: Site, charac
     second.page.goto(site.address(character))
     second.settle()
     desk.page.get_by_label("Role", exact=True).fill("Typed in the first tab")
-    second.page.get_by_label("Persona").fill("Typed in the second tab")
+    second.page.get_by_label("Persona", exact=True).fill("Typed in the second tab")
     assert drafts(desk) == 2
 
     second.page.goto("about:blank")

@@ -34,8 +34,13 @@ const ACTIONS = [
 const shown = () => ACTIONS.filter((action) => (action.always || desk.id !== null) && !action.unless?.());
 const publishing = () => ({ label: desk.facts.public ? "Public" : "Publish", icon: "globe", place: "row", main: !desk.facts.public, run: () => studio.announce("open-publishing") });
 
+let drawn = "";
+/** Drawn anew only where it says something else: a button that is replaced would lose the focus. */
 function drawRow() {
   const actions = desk.id === null ? shown().map((action) => ({ ...action, place: "row" })) : [...shown().filter((action) => action.place === "row"), publishing()];
+  const face = JSON.stringify([desk.id === null, actions.map((action) => action.label)]);
+  if (face === drawn) return;
+  drawn = face;
   button.hidden = desk.id === null; // the one thing that can be done stands beside it
   row.classList.toggle("dm-alone", desk.id === null);
   row.replaceChildren(...actions.map((action) => h("button", { type: "button", class: `ps-button ps-small${action.main ? " ps-primary" : ""}`, onclick: action.run }, icon(action.icon), action.label)));

@@ -5,8 +5,12 @@ window.studio.labels = props.labels_;
 on("reopen", ({ id, forced }) => trigger("open", { id, forced }));
 on("create", ({ template }) => trigger("create", { template: template ?? "" }));
 on("duplicate", () => trigger("duplicate", { id: desk.id }));
-on("remove", () => trigger("remove", { id: desk.id }));
-on("bring-back", ({ id, open }) => trigger("bring_back", { id, public: open }));
+on("remove", () => {
+  desk.leaving = desk.id; // nobody asks again for a row that is going
+  setTimeout(() => (desk.leaving = null), 10000);
+  trigger("remove", { id: desk.id });
+});
+on("bring-back", ({ id, open }) => ((desk.leaving = null), trigger("bring_back", { id, public: open })));
 on("wear", () => trigger("wear", {}));
 
 // Until the first row is shown, what one typed would be written over: the fields wait for it.
