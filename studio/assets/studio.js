@@ -218,7 +218,15 @@
   /* A tab says that it lives, so that no other one takes its drafts; a hidden one's clock may tick once a minute. */
   const ALIVE = "studio:alive:";
   const SILENT = 90000; // ms
-  const live = () => localStorage.setItem(ALIVE + tab, String(Date.now()));
+
+  function live() {
+    try {
+      localStorage.setItem(ALIVE + tab, String(Date.now()));
+    } catch {
+      // full or switched off: this browser keeps no drafts that could be taken either, and keepDraft says so
+    }
+  }
+
   const isElsewhere = (other) => other !== tab && Date.now() - Number(localStorage.getItem(ALIVE + other) ?? 0) < SILENT;
 
   function forgetDead() {
