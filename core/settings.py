@@ -113,6 +113,14 @@ class Settings(BaseSettings):
         default=None,
         description="Address under which people, and providers' webhooks (https), reach the studio; empty: the request's own.",
     )
+    start_chat_url: str | None = Field(
+        default=None,
+        description="Where Start chat leads, with {character_id} in it; empty: the studio offers no chat.",
+    )
+    preview_url: str | None = Field(
+        default=None,
+        description="A character's page on the platform, with {character_id} in it; empty: the studio's own preview only.",
+    )
     allow_nsfw: bool = Field(default=False, description="Whether this deployment makes pictures rated nsfw.")
     team_sharing: bool | None = Field(
         default=None,
@@ -191,6 +199,17 @@ class Settings(BaseSettings):
                     "ALLOWED_ORIGINS names each origin whole, such as https://app.example.org, with commas; "
                     "a star or a path is none"
                 )
+        return value
+
+    @field_validator("start_chat_url", "preview_url")
+    @classmethod
+    def _leads_to_a_character(cls, value: str | None) -> str | None:
+        if value is not None and not (
+            value.startswith(("https://", "http://")) and "{character_id}" in value
+        ):
+            raise ValueError(
+                "this is a whole address with {character_id} in it, such as https://app.example.org/{character_id}"
+            )
         return value
 
     @cached_property

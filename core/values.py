@@ -48,6 +48,26 @@ class ContentRating(StrEnum):
     nsfw = "nsfw"
 
 
+class VoiceTone(StrEnum):
+    """As stored in characters.voice_tone: how a character speaks."""
+
+    warm = "warm"
+    playful = "playful"
+    confident = "confident"
+    teasing = "teasing"
+    direct = "direct"
+
+
+class Mood(StrEnum):
+    """As stored in characters.mood."""
+
+    friendly = "friendly"
+    flirty = "flirty"
+    mysterious = "mysterious"
+    dominant = "dominant"
+    submissive = "submissive"
+
+
 class JobStatus(StrEnum):
     """As stored in jobs.status; the moves between them are held by the database (SPEC "Data")."""
 
@@ -171,6 +191,17 @@ class Character:
     version: int
     created_at: datetime
     updated_at: datetime
+    persona: str | None = None
+    personality_traits: str | None = None
+    voice_tone: str | None = None
+    mood: str | None = None
+    first_message: str | None = None
+    alternate_greetings: tuple[str, ...] = ()
+    system_prompt: str | None = None
+    forbidden_phrases: tuple[str, ...] = ()
+    voice_examples: tuple[str, ...] = ()
+    preview_image_url: str | None = None
+    rating_settled_at: datetime | None = None  # None: nobody chose the rating it came with (SPEC "Policy")
 
     @property
     def shown_name(self) -> str:

@@ -1,4 +1,4 @@
-"""The left panel: the fields of a character, and how they are shown, typed and saved.
+"""The left panel: the sections of a character, and how they are shown, typed and saved.
 
 Python never writes into a field: a row arrives as the value of `Record`, and the page's script decides what the
 fields show, because only it knows what is being typed at that moment.
@@ -6,46 +6,24 @@ fields show, because only it knows what is being typed at that moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import gradio as gr
 
-from core import catalog, characters
+from core import catalog, characters, portraits
+from core.characters.fields import MOST_TAGS
 from core.errors import BadRequest, Conflict, PolicyRefused, StudioError
-from core.values import Character, CharacterId, ContentRating, Gender, Person
-from studio import components
+from core.values import Character, CharacterId, ContentRating, Person
+from studio import components, fields
 from studio.asking import QUIET, Asking, sent, sent_id, told
-
-LABELS: Final[Mapping[str, str]] = {
-    "name": "Name",
-    "gender": "Gender",
-    "content_rating": "Rating",
-    "description": "Description",
-    "role": "Role",
-    "traits": "Details",
-    "appearance_tags": "Physical tags",
-    "clothing_tags": "Default outfit",
-}
-FIELDS: Final = tuple(LABELS)
-LISTS: Final = frozenset({"appearance_tags", "clothing_tags"})
-CHOSEN: Final = ("gender", "content_rating", *sorted(LISTS))  # edits the page's script cannot see as typing
-OPTIONAL: Final = frozenset({"role", "traits"})
-MOST_TAGS: Final = 20  # of each kind (SPEC "characters")
-LONGEST_TAG: Final = 40
-LONGEST_TEXT: Final = 20_000  # what the page sends at most for one field; the rules of each are core's
-GENDERS: Final = [
-    ("Female", Gender.female.value),
-    ("Male", Gender.male.value),
-    ("Non-binary", Gender.non_binary.value),
-    ("Unspecified", Gender.unspecified.value),
-]
-RATINGS: Final = [("Safe for work", ContentRating.sfw.value), ("Adult", ContentRating.nsfw.value)]
+from studio.fields import FIELDS, LABELS
 
 FILL = "(record, ...values) => window.studio.fill(record, values)"
 WEAR = "(...values) => window.studio.putOn(values)"
+ADVANCED_HINT: Final = "For the model only"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,87 +33,39 @@ class Editor:
     record: gr.HTML
     fields: Sequence[gr.components.Component]
     models: gr.HTML
+    rating: gr.HTML
 
 
 def build(asking: Asking) -> Editor:
     """Draw the panel; `wire` connects it once the rest of the page stands."""
-    record = components.record(FIELDS)
+    record = components.record(FIELDS, LABELS)
     components.conflict(LABELS)
+    made: fields.Controls = {}
     with gr.Column(elem_id="rail", scale=0, min_width=280):
-        with gr.Accordion("Basics", open=True, elem_id="basics"):
-            basics = _basics(asking)
-        with gr.Accordion("Appearance", open=True, elem_id="appearance"):
-            looks, styles, models = _appearance()
-    fields = [{**basics, **looks}[name] for name in FIELDS]
-    for name in CHOSEN:
-        field = fields[FIELDS.index(name)]
+        components.avatar("avatar")
+        with gr.Column(elem_id="basics", elem_classes="section"):
+            components.section_head("basics", "Basics")
+            made |= fields.basics(allow_nsfw=asking.services.settings.allow_nsfw)
+            rating = components.rating_question("rating_question")
+        with gr.Column(elem_id="appearance", elem_classes="section"):
+            components.section_head("appearance", "Appearance")
+            styles = components.style_chips(_styles(), most=MOST_TAGS)
+            made |= fields.appearance()
+            models = components.model_picker("models_rail", is_wide=True)
+        with gr.Column(elem_id="voice", elem_classes="section"):
+            components.section_head("voice", "Personality & voice")
+            made |= fields.voice()
+        with gr.Column(elem_id="advanced", elem_classes="section"):
+            components.section_head("advanced", "Advanced", hint=ADVANCED_HINT, is_open=False)
+            components.visibility("visibility", writer=_writer(asking))
+            made |= fields.advanced()
+    inputs = [made[name] for name in FIELDS]
+    for name in fields.CHOSEN:
+        field = made[name]
         field.input(None, field, None, js=f"(value) => {{ window.studio.edited({{ {name}: value }}) }}")
-    styles.wear(None, fields, fields, js=WEAR)
-    return Editor(record=record, fields=fields, models=models)
-
-
-def _basics(asking: Asking) -> dict[str, gr.components.Component]:
-    is_safe_only = not asking.services.settings.allow_nsfw
-    made: dict[str, gr.components.Component] = {}
-    made["name"] = gr.Textbox(label="Name", placeholder="Who is it?", max_lines=1, elem_id="f_name")
-    components.field_note("name", most=50)
-    made["gender"] = gr.Radio(GENDERS, label="Gender", elem_id="f_gender", elem_classes="chips")
-    components.field_note("gender")
-    made["content_rating"] = gr.Radio(
-        RATINGS, label="Rating", elem_id="f_content_rating", elem_classes="chips"
-    )
-    components.field_note(
-        "content_rating",
-        hint="This studio makes safe pictures only." if is_safe_only else "",
-        closed=(ContentRating.nsfw.value,) if is_safe_only else (),
-    )
-    made["description"] = gr.Textbox(
-        label="Description",
-        placeholder="What makes this person who they are: work, habits, what they look like at first sight.",
-        lines=5,
-        max_lines=12,
-        elem_id="f_description",
-    )
-    components.field_note("description", hint="50 to 500 characters.", least=50, most=500)
-    made["role"] = gr.Textbox(
-        label="Role", placeholder="Night-shift baker, harbour pilot …", max_lines=1, elem_id="f_role"
-    )
-    components.field_note("role")
-    return made
-
-
-def _appearance() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.HTML]:
-    made: dict[str, gr.components.Component] = {}
-    limits = catalog.load().words.limits
-    styles = components.style_chips(_styles(), most=MOST_TAGS)
-    made["traits"] = gr.Textbox(
-        label="Details",
-        placeholder="Anything else one sees: a scar, a tattoo, the way they stand.",
-        lines=2,
-        max_lines=8,
-        elem_id="f_traits",
-    )
-    components.field_note("traits")
-    made["appearance_tags"] = components.tag_chips(
-        "f_appearance_tags",
-        label="Physical tags",
-        most=MOST_TAGS,
-        longest=LONGEST_TAG,
-        used=limits.appearance_tags,
-    )
-    components.field_note(
-        "appearance_tags", hint=f"The first {limits.appearance_tags} are used in the prompt."
-    )
-    made["clothing_tags"] = components.tag_chips(
-        "f_clothing_tags",
-        label="Default outfit",
-        most=MOST_TAGS,
-        longest=LONGEST_TAG,
-        used=limits.clothing_tags,
-    )
-    components.field_note("clothing_tags", hint=f"The first {limits.clothing_tags} are used in the prompt.")
-    models = components.model_picker("models_rail", is_wide=True)
-    return made, styles, models
+    for part in (styles, record):
+        part.wear(None, inputs, inputs, js=WEAR)
+    return Editor(record=record, fields=inputs, models=models, rating=rating)
 
 
 def _styles() -> list[dict[str, object]]:
@@ -145,16 +75,14 @@ def _styles() -> list[dict[str, object]]:
     ]
 
 
-def values(character: Character) -> dict[str, object]:
-    """What the fields show of a row: text for text, lists for lists, nothing as an empty text."""
-    return {
-        name: list(getattr(character, name)) if name in LISTS else getattr(character, name) or ""
-        for name in FIELDS
-    }
+def _writer(asking: Asking) -> str:
+    """Who writes suggestions here, for people."""
+    chat = asking.services.chat
+    return chat.model if chat is not None else "Offline, from the catalogue: free, and the same for everybody"
 
 
 def shown(
-    character: Character | None, *, is_forced: bool = False, is_made: bool = False
+    asking: Asking, character: Character | None, *, is_forced: bool = False, is_made: bool = False
 ) -> dict[str, object]:
     """The value of `Record`."""
     if character is None:
@@ -163,21 +91,46 @@ def shown(
         "id": str(character.id),
         "version": character.version,
         "fields": FIELDS,
-        "values": values(character),
+        "values": fields.values(character),
+        "facts": _facts(asking, character),
         "forced": is_forced,
         "made": is_made,
     }
 
 
-def wire(asking: Asking, badge: gr.HTML) -> None:
-    """Connect saving."""
+def _facts(asking: Asking, character: Character) -> dict[str, object]:
+    """What the page shows of a row beside its fields; the picture is the one the platform would show."""
+    picture = character.image_url or character.preview_image_url
+    return {
+        "public": character.is_public,
+        "picture": portraits.signed(picture, character, asking.services),
+        "external": picture if picture and picture.startswith("http") else "",
+        "asks_rating": characters.asks_for_rating(character, asking.services),
+    }
+
+
+def wire(asking: Asking, badge: gr.HTML, editor: Editor) -> None:
+    """Connect saving, and the answer about the rating."""
 
     def save(request: gr.Request, event: gr.EventData) -> dict[str, object]:
         with told():  # a bug leaves the badge without an answer: after a while it says so and keeps the words
             answer = _saved(asking, request, event)
         return {**answer, "number": str(sent(event).get("number") or "")}
 
+    def settle(request: gr.Request, event: gr.EventData) -> dict[str, object]:
+        with told():
+            person = asking.person(request)
+            settled = characters.settle_rating(
+                CharacterId(sent_id(event)),
+                _rating(event),
+                version=_version(event),
+                person=person,
+                services=asking.services,
+            )
+            return shown(asking, settled)
+
     badge.save(save, None, badge, trigger_mode="multiple", **QUIET)
+    fill_after(editor.rating.settle(settle, None, editor.record, trigger_mode="once", **QUIET).then, editor)
 
 
 def fill_after(event: Callable[..., object], editor: Editor) -> None:
@@ -213,7 +166,7 @@ def _conflict(
         "state": "conflict",
         "sentence": error.sentence,
         "version": theirs.version,
-        "theirs": values(theirs),
+        "theirs": fields.values(theirs),
     }
 
 
@@ -224,23 +177,21 @@ def _version(event: gr.EventData) -> int:
     return version
 
 
+def _rating(event: gr.EventData) -> ContentRating:
+    try:
+        return ContentRating(str(sent(event).get("rating")))
+    except ValueError as exc:
+        raise BadRequest(
+            "The page sent a rating this studio does not know. Reload the page.", field="rating"
+        ) from exc
+
+
 def _changes(event: gr.EventData) -> dict[str, object]:
     """The changed fields a script sent, as columns of a character. Raises BadRequest for anything else."""
     data = sent(event).get("changes")
     if not isinstance(data, dict) or not data or not set(data) <= set(FIELDS):
         raise BadRequest("The page sent fields this studio does not know. Reload the page.", field="changes")
-    return {name: _column(name, value) for name, value in data.items()}
-
-
-def _column(name: str, value: object) -> object:
-    if name in LISTS:
-        if not isinstance(value, list) or len(value) > 10 * MOST_TAGS:
-            raise BadRequest("These tags could not be read. Type them again.", field=name)
-        return tuple(str(tag)[:LONGEST_TEXT] for tag in value)
-    text = str(value if value is not None else "")
-    if len(text) > LONGEST_TEXT:
-        raise BadRequest(f"This is longer than {LONGEST_TEXT:,} characters. Shorten it.", field=name)
-    return None if name in OPTIONAL and not text.strip() else text
+    return {name: fields.column(name, value) for name, value in data.items()}
 
 
 def opened(asking: Asking, person: Person, character_id: UUID) -> Character:
@@ -253,6 +204,6 @@ def wire_pushed(asking: Asking, editor: Editor, pushed: Callable[..., gr.events.
 
     def refreshed(request: gr.Request, event: gr.EventData) -> dict[str, object]:
         with told():
-            return shown(opened(asking, asking.person(request), sent_id(event)))
+            return shown(asking, opened(asking, asking.person(request), sent_id(event)))
 
     fill_after(pushed(refreshed, None, editor.record, trigger_mode="always_last", **QUIET).then, editor)

@@ -9,8 +9,8 @@ import gradio as gr
 
 from core import characters
 from core.errors import StudioError
-from core.values import Character, Person
-from studio import components, editor, header, portraits, prompt_bar
+from core.values import Character, CharacterId, Person
+from studio import components, editor, header, portraits, prompt_bar, proposing
 from studio.asking import QUIET, Asking, sent, sent_id, told, warn
 
 PUSHES = "/ws"
@@ -46,6 +46,7 @@ def _draw(asking: Asking) -> _Parts:
     head = header.build(asking)
     with gr.Row(elem_id="shell"):
         edit = editor.build(asking)
+        proposing.build(asking)
         components.rail_edge("rail-edge")
         with gr.Column(elem_id="stage"):
             shown = portraits.build()
@@ -68,19 +69,42 @@ def _wire(asking: Asking, demo: gr.Blocks, parts: _Parts) -> None:
                 asking, person, editor.opened(asking, person, sent_id(event)), is_forced=is_forced
             )
 
-    def create(request: gr.Request) -> tuple[object, ...]:
+    def create(request: gr.Request, event: gr.EventData) -> tuple[object, ...]:
         with told():
             person = asking.person(request)
-            return _everything(asking, person, characters.create(person, asking.services), is_made=True)
+            values = header.from_template(str(sent(event).get("template") or ""))
+            made = characters.create(person, asking.services, values)
+            return _everything(asking, person, made, is_made=True)
+
+    def duplicate(request: gr.Request, event: gr.EventData) -> tuple[object, ...]:
+        with told():
+            person = asking.person(request)
+            copy = characters.duplicate(CharacterId(sent_id(event)), person, asking.services)
+            return _everything(asking, person, copy, is_made=True)
+
+    def remove(request: gr.Request, event: gr.EventData) -> tuple[object, ...]:
+        with told():
+            person = asking.person(request)
+            characters.delete(CharacterId(sent_id(event)), person, asking.services)
+            return _everything(asking, person, _first(asking, person, ""))
+
+    def bring_back(request: gr.Request, event: gr.EventData) -> tuple[object, ...]:
+        with told():
+            person, is_public = asking.person(request), sent(event).get("public") is True
+            back = characters.restore(CharacterId(sent_id(event)), person, asking.services, public=is_public)
+            return _everything(asking, person, back)
 
     record, outputs = parts.edit.record, parts.outputs
     for event in (
         demo.load(first, None, outputs, **QUIET),
         record.open(open_one, None, outputs, trigger_mode="always_last", **QUIET),
         record.create(create, None, outputs, trigger_mode="once", **QUIET),
+        record.duplicate(duplicate, None, outputs, trigger_mode="once", **QUIET),
+        record.remove(remove, None, outputs, trigger_mode="once", **QUIET),
+        record.bring_back(bring_back, None, outputs, trigger_mode="once", **QUIET),
     ):
         editor.fill_after(event.then, parts.edit)
-    editor.wire(asking, parts.head.badge)
+    editor.wire(asking, parts.head.badge, parts.edit)
     editor.wire_pushed(asking, parts.edit, parts.bus.record)
     portraits.wire(asking, parts.shown, parts.bus)
     prompt_bar.wire(asking, parts.bar, parts.shown)
@@ -97,7 +121,7 @@ def _everything(
     choices = prompt_bar.models(asking, person)
     tiles = portraits.nobody() if character is None else portraits.value(asking, person, character.id)
     return (
-        editor.shown(character, is_forced=is_forced, is_made=is_made),
+        editor.shown(asking, character, is_forced=is_forced, is_made=is_made),
         tiles,
         header.cards(asking, person),
         choices,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg import Cursor, sql
@@ -16,7 +16,9 @@ from core.values import Character, CharacterId, PersonId
 COLUMNS = """
     c.id, c.user_id, c.name, c.description, c.gender, c.content_rating, c.is_public, c.role, c.traits,
     c.appearance_tags, c.clothing_tags, c.image_url, c.reference_image_url, c.match_reference, c.reference_is_auto,
-    c.seed_locked, c.version, c.created_at, c.updated_at
+    c.seed_locked, c.version, c.created_at, c.updated_at, c.persona, c.personality_traits, c.voice_tone, c.mood,
+    c.first_message, c.alternate_greetings, c.system_prompt, c.forbidden_phrases, c.voice_examples,
+    c.preview_image_url, c.rating_settled_at
 """
 
 # What a person may change through `save`; every name is a column.
@@ -32,6 +34,15 @@ EDITABLE = frozenset(
         "appearance_tags",
         "clothing_tags",
         "match_reference",
+        "persona",
+        "personality_traits",
+        "voice_tone",
+        "mood",
+        "first_message",
+        "alternate_greetings",
+        "system_prompt",
+        "forbidden_phrases",
+        "voice_examples",
     }
 )
 
@@ -60,6 +71,17 @@ def as_character(_cursor: Cursor[Any]) -> RowMaker[Character]:
             version=row[16],
             created_at=row[17],
             updated_at=row[18],
+            persona=row[19],
+            personality_traits=row[20],
+            voice_tone=row[21],
+            mood=row[22],
+            first_message=row[23],
+            alternate_greetings=tuple(row[24] or ()),
+            system_prompt=row[25],
+            forbidden_phrases=tuple(row[26] or ()),
+            voice_examples=tuple(row[27] or ()),
+            preview_image_url=row[28],
+            rating_settled_at=row[29],
         )
 
     return make
@@ -96,9 +118,19 @@ def lock(conn: Connection, character_id: CharacterId) -> Character | None:
 
 
 def list_recent(
-    conn: Connection, person: PersonId, *, search: str = "", everybody: bool = False, limit: int = 50
+    conn: Connection,
+    person: PersonId,
+    *,
+    search: str = "",
+    everybody: bool = False,
+    after: tuple[datetime, CharacterId] | None = None,
+    limit: int = 50,
 ) -> list[ListedCharacter]:
-    """The characters last worked on, newest first; `search` is part of a name, any case."""
+    """The characters last worked on, newest first; `search` is part of a name, any case.
+
+    `after` is the last of the page above: its time and id.
+    """
+    moment, last = after if after is not None else (None, None)
     with conn.cursor(row_factory=class_row(ListedCharacter)) as cursor:
         return cursor.execute(
             """
@@ -108,15 +140,27 @@ def list_recent(
             FROM public.characters c
             WHERE c.deleted_at IS NULL AND (%(everybody)s OR c.user_id = %(person)s)
               AND (%(search)s = '' OR position(lower(%(search)s) IN lower(c.name)) > 0)
+              AND (%(moment)s::timestamptz IS NULL OR (c.updated_at, c.id) < (%(moment)s, %(last)s::uuid))
             ORDER BY c.updated_at DESC, c.id DESC LIMIT %(limit)s
             """,
-            {"person": person, "everybody": everybody, "search": search.strip(), "limit": limit},
+            {
+                "person": person,
+                "everybody": everybody,
+                "search": search.strip(),
+                "moment": moment,
+                "last": last,
+                "limit": limit,
+            },
         ).fetchall()
 
 
 def insert(conn: Connection, owner: PersonId, values: Mapping[str, object]) -> Character:
-    """A new character; `values` name columns of EDITABLE, the rest takes its default (an empty draft)."""
-    row = {"name": "", "description": "", "gender": "unspecified", **values, "user_id": owner}
+    """A new character; `values` name columns of EDITABLE, the rest takes its default (an empty draft).
+
+    Made by a person here, its rating is nobody's inheritance.
+    """
+    fresh = {"name": "", "description": "", "gender": "unspecified", "rating_settled_at": datetime.now(UTC)}
+    row = {**fresh, **values, "user_id": owner}
     statement = sql.SQL("INSERT INTO public.characters AS c ({}) VALUES ({}) RETURNING {}").format(
         sql.SQL(", ").join(map(sql.Identifier, row)),
         sql.SQL(", ").join(map(sql.Placeholder, row)),
@@ -131,7 +175,12 @@ def insert(conn: Connection, owner: PersonId, values: Mapping[str, object]) -> C
 def update(
     conn: Connection, character_id: CharacterId, values: Mapping[str, object], *, version: int
 ) -> Character | None:
-    """Write `values` (columns of EDITABLE) where the row still has that version; None where it has not."""
+    """Write `values` (columns of EDITABLE) where the row still has that version; None where it has not.
+
+    A rating that is written was chosen, and is not asked about again.
+    """
+    if "content_rating" in values:
+        values = {**values, "rating_settled_at": datetime.now(UTC)}
     statement = sql.SQL(
         "UPDATE public.characters AS c SET {} WHERE c.id = {} AND c.version = {} AND c.deleted_at IS NULL RETURNING {}"
     ).format(
@@ -144,6 +193,36 @@ def update(
     )
     with conn.cursor(row_factory=as_character) as cursor:
         return cursor.execute(statement, {**values, "_id": character_id, "_version": version}).fetchone()
+
+
+def settle_rating(conn: Connection, character_id: CharacterId) -> bool:
+    """Note that a person confirmed the rating as it is; False where there is no such character to change."""
+    cursor = conn.execute(
+        "UPDATE public.characters SET rating_settled_at = now() WHERE id = %s AND deleted_at IS NULL",
+        (character_id,),
+    )
+    return cursor.rowcount == 1
+
+
+def hide(conn: Connection, character_id: CharacterId, by: PersonId) -> bool:
+    """Remove on purpose: hidden here, and no longer public on the platform. False where there is none to change."""
+    cursor = conn.execute(
+        """
+        UPDATE public.characters SET deleted_at = now(), deleted_by = %s, is_public = false
+        WHERE id = %s AND deleted_at IS NULL
+        """,
+        (by, character_id),
+    )
+    return cursor.rowcount == 1
+
+
+def show_again(conn: Connection, character_id: CharacterId) -> bool:
+    """Undo of `hide`, still private; False where there is none to bring back."""
+    cursor = conn.execute(
+        "UPDATE public.characters SET deleted_at = NULL, deleted_by = NULL WHERE id = %s AND deleted_at IS NOT NULL",
+        (character_id,),
+    )
+    return cursor.rowcount == 1
 
 
 def follow_primary(conn: Connection, character_id: CharacterId) -> None:

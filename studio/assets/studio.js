@@ -208,28 +208,52 @@
   /* ---- the desk: one character, what is typed and what is saved ---- */
 
   const same = (one, other) => JSON.stringify(one ?? "") === JSON.stringify(other ?? "");
-  const draftKey = (id) => `studio:draft:${id}`;
   const tab = sessionStorage.getItem("studio:tab") || uuid();
+  const draftKey = (id) => `studio:draft:${id}:${tab}`;
   sessionStorage.setItem("studio:tab", tab);
 
-  const desk = { id: null, version: 0, fields: [], saved: {}, typed: {}, name: "" };
+  // `base`: what stood under a draft that was given back, where the row has moved on since
+  const desk = { id: null, version: 0, fields: [], saved: {}, typed: {}, base: {}, facts: {}, name: "" };
 
-  function readDraft(id) {
+  /* A tab says that it lives, so that no other one takes its drafts; a hidden one's clock may tick once a minute. */
+  const ALIVE = "studio:alive:";
+  const SILENT = 90000; // ms
+
+  function live() {
     try {
-      return JSON.parse(localStorage.getItem(draftKey(id)) || "null");
+      localStorage.setItem(ALIVE + tab, String(Date.now()));
     } catch {
-      return null; // not ours, or cut short: there is nothing to give back
+      // full or switched off: this browser keeps no drafts that could be taken either, and keepDraft says so
     }
   }
 
-  function dropDraft(id) {
-    if (readDraft(id)?.tab === tab) localStorage.removeItem(draftKey(id));
+  const isElsewhere = (other) => other !== tab && Date.now() - Number(localStorage.getItem(ALIVE + other) ?? 0) < SILENT;
+
+  function forgetDead() {
+    for (const key of Object.keys(localStorage)) if (key.startsWith(ALIVE) && !isElsewhere(key.slice(ALIVE.length))) localStorage.removeItem(key);
   }
+
+  function readDraft(key) {
+    try {
+      return { key, ...JSON.parse(localStorage.getItem(key) || "null") };
+    } catch {
+      return { key }; // not ours, or cut short: there is nothing to give back
+    }
+  }
+
+  /** The drafts of a character that are this tab's own or of tabs that are gone, the oldest first. */
+  function readDrafts(id) {
+    const keys = Object.keys(localStorage).filter((key) => key.startsWith(`studio:draft:${id}`));
+    return keys.map(readDraft).filter((draft) => draft.values && !isElsewhere(draft.tab)).sort((one, other) => one.at.localeCompare(other.at));
+  }
+
+  const dropDraft = (id) => localStorage.removeItem(draftKey(id));
 
   function keepDraft() {
     const values = changes();
     if (!Object.keys(values).length) return dropDraft(desk.id);
-    const draft = { tab, version: desk.version, values, at: new Date().toISOString() };
+    const under = Object.fromEntries(Object.keys(values).map((field) => [field, stoodUnder(field)]));
+    const draft = { tab, version: desk.version, values, base: under, at: new Date().toISOString() };
     try {
       localStorage.setItem(draftKey(desk.id), JSON.stringify(draft));
     } catch {
@@ -242,6 +266,9 @@
     const differs = desk.fields.filter((field) => !same(desk.typed[field], desk.saved[field]));
     return Object.fromEntries(differs.map((field) => [field, desk.typed[field]]));
   }
+
+  /** What a typed field was typed over. */
+  const stoodUnder = (field) => (field in desk.base ? desk.base[field] : desk.saved[field]);
 
   const isDirty = () => desk.id !== null && Object.keys(changes()).length > 0;
   const inOrder = (values) => desk.fields.map((field) => values[field]);
@@ -256,19 +283,24 @@
   }
 
   function take(record) {
-    Object.assign(desk, { id: record.id, version: record.version, saved: { ...record.values }, typed: { ...record.values } });
+    Object.assign(desk, { id: record.id, version: record.version, saved: { ...record.values }, typed: { ...record.values }, base: {} });
   }
 
   let givenBackIsSaved = null;
 
   function giveDraftBack(record) {
-    const draft = readDraft(record.id);
-    if (!draft) return;
-    Object.assign(desk.typed, Object.fromEntries(Object.entries(draft.values).filter(([field]) => desk.fields.includes(field))));
-    if (!isDirty()) return dropDraft(record.id);
-    desk.version = draft.version; // what was typed was typed over that version: a newer row is a conflict
+    const drafts = readDrafts(record.id);
+    if (!drafts.length) return;
+    const known = ([field]) => desk.fields.includes(field);
+    for (const draft of drafts) {
+      Object.assign(desk.typed, Object.fromEntries(Object.entries(draft.values).filter(known)));
+      Object.assign(desk.base, Object.fromEntries(Object.entries(draft.base ?? {}).filter(known)));
+      localStorage.removeItem(draft.key);
+    }
+    if (!isDirty()) return;
+    desk.version = Math.min(...drafts.map((draft) => draft.version)); // what was typed was typed over that version: a newer row is a conflict
     keepDraft();
-    const when = new Date(draft.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const when = new Date(drafts.at(-1).at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
     const stop = notice(`We put back what you typed at ${when} and had not saved yet.`, { action: "Discard it", onAction: () => loadTheirs(), seconds: 10 });
     givenBackIsSaved = () => {
       stop(); // there is nothing to discard any more
@@ -282,11 +314,13 @@
   function fill(record, values) {
     desk.fields = record?.fields ?? desk.fields;
     if (!record?.id) {
-      Object.assign(desk, { id: null, version: 0, saved: {}, typed: {} });
+      Object.assign(desk, { id: null, version: 0, saved: {}, typed: {}, base: {}, facts: {} });
       announce("shown", desk);
       return values;
     }
     const sameOne = record.id === desk.id;
+    desk.facts = record.facts ?? {};
+    announce("facts", desk.facts);
     if (sameOne && !record.forced && (record.version <= desk.version || isDirty() || saving())) return inOrder(desk.typed);
     if (record.forced) dropDraft(record.id);
     take(record);
@@ -302,6 +336,7 @@
   function savedAs(answer) {
     if (answer.id !== desk.id) return dropDraft(answer.id);
     Object.assign(desk.saved, answer.changes);
+    for (const field of Object.keys(answer.changes)) delete desk.base[field];
     desk.version = answer.version;
     givenBackIsSaved?.();
     keepDraft();
@@ -309,12 +344,19 @@
     announce("saved", answer);
   }
 
-  /** Go on from the version somebody else saved, with `mine` typed over it; their other fields are taken. */
-  function typeOver(version, theirs, mine) {
-    const since = changes(); // typed while the dialog was open
-    Object.assign(desk, { version, saved: { ...theirs }, typed: { ...theirs, ...mine, ...since } });
+  /** Of `mine`, the fields that somebody else changed too, and to something else. */
+  function clashes(theirs, mine) {
+    return Object.keys(mine).filter((field) => !same(theirs[field], mine[field]) && !same(theirs[field], stoodUnder(field)));
+  }
+
+  /** Go on from the version somebody else saved, with `mine` typed over it; their other fields are taken. What was
+      typed since `shown` was put before the person stays. */
+  function typeOver(version, theirs, mine, shown = {}) {
+    const since = Object.fromEntries(Object.entries(changes()).filter(([field, value]) => !same(value, shown[field])));
+    Object.assign(desk, { version, saved: { ...theirs }, typed: { ...theirs, ...mine, ...since }, base: {} });
     keepDraft();
     announce("reopen", { id: desk.id, forced: false }); // the fields show what is typed here
+    announce("values", desk.typed);
   }
 
   /* Own words are no part of the character, so no row keeps them: this tab does. Gradio reloads the page by
@@ -337,13 +379,13 @@
 
   /** Values a part of the page puts into fields; `wear` then asks the part to fire its event. */
   function put(next, wear) {
-    worn = next;
+    worn = { ...worn, ...next };
     wear();
   }
 
   /** What the fields show after a `put`. */
   function putOn(values) {
-    const shown = desk.fields.map((field, at) => worn[field] ?? values[at]);
+    const shown = desk.fields.map((field, at) => worn[field] ?? desk.typed[field] ?? values[at]);
     edited(worn);
     worn = {};
     return shown;
@@ -364,8 +406,11 @@
   document.addEventListener("input", (event) => {
     const field = event.target.closest?.("[id^=f_]")?.id.slice(2);
     if (field === "own_words") keepWords();
-    if (desk.fields.includes(field) && !event.target.matches("[type=radio], .tc-input")) edited({ [field]: event.target.value });
+    if (desk.fields.includes(field) && !event.target.matches("[type=radio], .tc-input, .el-text")) edited({ [field]: event.target.value });
   });
+
+  window.addEventListener("pagehide", () => localStorage.removeItem(ALIVE + tab));
+  window.addEventListener("pageshow", (event) => event.persisted && live());
 
   window.addEventListener("popstate", () => {
     const id = new URLSearchParams(location.search).get("character");
@@ -394,9 +439,8 @@
   function lead(field) {
     setView("details");
     const box = document.querySelector(`#f_${field}`);
-    const section = box?.closest("#basics, #appearance")?.querySelector(".label-wrap:not(.open)");
-    section?.click();
-    setTimeout(() => box?.querySelector("input, textarea")?.focus(), section ? 200 : 0);
+    box?.closest(".section.closed")?.querySelector(".sh")?.click();
+    box?.querySelector("input, textarea, button")?.focus();
   }
 
   function setView(view) {
@@ -405,6 +449,9 @@
   }
 
   function start() {
+    forgetDead();
+    live();
+    setInterval(live, 10000);
     applyTheme();
     setView("portraits");
     new MutationObserver(hideTwice).observe(document.body, { childList: true, subtree: true });
@@ -430,9 +477,9 @@
   };
 
   window.studio = {
-    h, icon, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, stopAfter, walkWithArrows,
+    h, icon, icons: ICONS, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, stopAfter, walkWithArrows,
     isAway, away, back, lead, isOwn: () => true,
-    desk, changes, isDirty, edited, fill, savedAs, typeOver, flush, loadTheirs, open, same, put, putOn,
+    desk, changes, isDirty, edited, fill, savedAs, clashes, typeOver, flush, loadTheirs, open, same, put, putOn,
     toggleTheme, isDark, setView, badge: null,
   };
 

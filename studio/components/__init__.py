@@ -71,12 +71,13 @@ def bus(path: str) -> gr.HTML:
     return _part("bus", visible="hidden", url_=path)
 
 
-def record(fields: Sequence[str]) -> gr.HTML:
-    """The character on the desk. Value: {id, version, fields, values, forced, made}, id None where there is none.
+def record(fields: Sequence[str], labels: Mapping[str, str]) -> gr.HTML:
+    """The character on the desk. Value: {id, version, fields, values, facts, forced, made}, id None where there is none.
 
-    Fires `open` {id, forced} and `create` {}.
+    Fires `open` {id, forced}, `create` {template}, `duplicate` {id}, `remove` {id}, `bring_back` {id, public}, and
+    `wear` after a part of the page put values into fields.
     """
-    return _part("record", visible="hidden", fields_=list(fields))
+    return _part("record", visible="hidden", fields_=list(fields), labels_=dict(labels))
 
 
 def save_badge(elem_id: str, *, delay_ms: int = 2000) -> gr.HTML:
@@ -87,7 +88,9 @@ def save_badge(elem_id: str, *, delay_ms: int = 2000) -> gr.HTML:
 
 
 def character_picker(elem_id: str) -> gr.HTML:
-    """Value: {cards: [{id, name, thumb_url, updated_at, mine}], search}. Fires `find` {search}."""
+    """Value: {cards: [{id, name, thumb_url, updated_at, mine}], search, after, more}. Fires `find` {search, after}:
+    `after` is the last card of the page above, none for the first page.
+    """
     return _part("character_picker", elem_id=elem_id)
 
 
@@ -113,8 +116,12 @@ def field_note(
     most: int = 0,
     is_own: bool = False,
     closed: Sequence[str] = (),
+    is_counted_late: bool = False,
+    is_proposed: bool = False,
 ) -> gr.HTML:
-    """Under a field: a hint, what is wrong, and a counter in characters.
+    """Under a field: a hint, what is wrong, and a counter in characters (`is_counted_late`: near the end only).
+
+    `is_proposed`: the field gets a button that asks for a suggestion.
 
     `is_own`: the field is no part of the character, so the note listens to it directly. `closed`: choices that
     only a character that has them already may keep.
@@ -128,6 +135,8 @@ def field_note(
         most_=most,
         own_=is_own,
         closed_=list(closed),
+        late_=is_counted_late,
+        proposed_=is_proposed,
     )
 
 
@@ -157,3 +166,82 @@ def portrait_grid(elem_id: str) -> gr.HTML:
 def conflict(labels: Mapping[str, str]) -> gr.HTML:
     """Shows both texts when two people changed one character. `labels`: the fields' names for people."""
     return _part("conflict", labels_=dict(labels))
+
+
+def section_head(key: str, title: str, *, hint: str = "", is_open: bool = True) -> gr.HTML:
+    """The first child of a column of class `section`: folds the rest away, and the browser remembers."""
+    return _part(
+        "section_head", elem_classes="section-head", key_=key, title_=title, hint_=hint, open_=is_open
+    )
+
+
+def avatar(elem_id: str) -> gr.HTML:
+    """The character's face, name and state, at the top of the panel."""
+    return _part("avatar", elem_id=elem_id)
+
+
+def rating_question(elem_id: str) -> gr.HTML:
+    """Asks once how an adopted character is rated. Fires `settle` {id, version, rating}."""
+    return _part("rating_question", elem_id=elem_id)
+
+
+def entry_list(
+    elem_id: str, *, field: str, label: str, entry: str, add: str, most: int, lines: int
+) -> gr.HTML:
+    """Value: a list of texts, to be added, written, moved and removed."""
+    return _part(
+        "entry_list",
+        value=[],
+        elem_id=elem_id,
+        field_=field,
+        label_=label,
+        entry_=entry,
+        add_=add,
+        most_=most,
+        lines_=lines,
+    )
+
+
+def visibility(elem_id: str, *, writer: str) -> gr.HTML:
+    """Whether the character is public, and who writes suggestions here."""
+    return _part("visibility", elem_id=elem_id, writer_=writer)
+
+
+def proposals(labels: Mapping[str, str]) -> gr.HTML:
+    """Suggestions beside the form. Fires `ask` {id, version, wanted, fields, turn, key, number}; the value answers
+    with the same number: {id, proposals: [{field, proposed}], warnings, source, price} or {id, sentence}.
+    """
+    return _part("proposals", labels_=dict(labels))
+
+
+def story(labels: Mapping[str, str]) -> gr.HTML:
+    """The versions of a character. Value: {id, before, versions, more}. Fires `read` {id, before}."""
+    return _part("story", labels_=dict(labels))
+
+
+def publishing() -> gr.HTML:
+    """The checks before a character becomes public. Value: {id, version, public, checks, done, sentence}.
+
+    Fires `look` {id} and `turn` {id, public}.
+    """
+    return _part("publishing")
+
+
+def preview(*, page: str) -> gr.HTML:
+    """The character as the platform will show it. `page`: its address there with {character_id}, or nothing."""
+    return _part("preview", page_=page)
+
+
+def templates(choices: Sequence[Mapping[str, str]]) -> gr.HTML:
+    """Ready-made people to start from. `choices`: [{key, name, role, description}]."""
+    return _part("templates", choices_=list(choices))
+
+
+def desk_menu(elem_id: str, *, chat: str) -> gr.HTML:
+    """What can be done with the whole character. `chat`: where its chat begins, with {character_id}, or nothing."""
+    return _part("desk_menu", elem_id=elem_id, chat_=chat)
+
+
+def back_button(elem_id: str) -> gr.HTML:
+    """Back to what was on the desk before."""
+    return _part("back_button", elem_id=elem_id)

@@ -15,12 +15,16 @@ from tests.builders import DESCRIPTION, a_character, a_request, one, rows, work
 MARK = "zebra4711quokka"  # stands beside the words, and in no answer
 MINOR = f"{MARK} schoolgirl aged 15"
 TAGS = ("appearance_tags", "clothing_tags")
+LISTS = ("alternate_greetings", "forbidden_phrases", "voice_examples")
 WRITTEN = {
-    **dict.fromkeys(("name", "role", "traits"), MINOR),
+    **dict.fromkeys(("name", "role", "traits", "persona", "personality_traits"), MINOR),
+    **dict.fromkeys(("first_message", "system_prompt"), MINOR),
     "description": f"{DESCRIPTION} {MINOR}",
-    **{name: ["laugh lines", MINOR, "grey hair"] for name in TAGS},
+    **{name: ["laugh lines", MINOR, "grey hair"] for name in (*TAGS, *LISTS)},
 }
-CLOSED = {"gender", "content_rating", "is_public", "match_reference"}  # choices and switches: no words
+CLOSED = {  # choices and switches: no words
+    *("gender", "content_rating", "is_public", "match_reference", "voice_tone", "mood")
+}
 REFERENCE = f"user-library/somebody/portraits/{MINOR}.png"
 OLDER = {
     "prompt": {"prompt": MINOR, "metadata": {"character_name": "Mandy"}},

@@ -597,7 +597,7 @@ EDITORS = {
 }  # fmt: skip
 MACHINES = {
     "image_url": "'x/new.png'", "reference_image_url": "'x/new.png'", "preview_image_url": "'x/new.png'",
-    "seed_locked": "7", "named_at": "now()", "reference_is_auto": "true", "updated_at": "now()", "created_at": "now()", "deleted_by": "gen_random_uuid()",
+    "seed_locked": "7", "named_at": "now()", "rating_settled_at": "now()", "reference_is_auto": "true", "updated_at": "now()", "created_at": "now()", "deleted_by": "gen_random_uuid()",
     "version": "99",
 }  # fmt: skip
 

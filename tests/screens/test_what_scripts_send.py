@@ -4,7 +4,7 @@ import gradio as gr
 import pytest
 
 from core.errors import BadRequest, Conflict
-from studio import asking, editor, prompt_bar
+from studio import asking, editor, header, prompt_bar, proposing
 
 
 def event(**data: object) -> gr.EventData:
@@ -76,3 +76,48 @@ def test_a_bug_is_an_apology_on_the_page_and_shows_nothing_of_itself():
 
     assert "secret-of-the-house" not in str(shown.value.message)
     assert "ours" in str(shown.value.message)
+
+
+@pytest.mark.parametrize("sent", [{"alternate_greetings": "hello"}, {"voice_examples": ["x"] * 1000}])
+def test_lists_of_texts_come_as_lists_of_a_bounded_length(sent: object):
+    with pytest.raises(BadRequest):
+        editor._changes(event(changes=sent))
+
+
+def test_an_emptied_choice_and_an_emptied_list_are_nothing():
+    changes = editor._changes(event(changes={"voice_tone": "", "forbidden_phrases": []}))
+
+    assert changes == {"voice_tone": None, "forbidden_phrases": ()}
+
+
+@pytest.mark.parametrize("sent", [None, "", "adult", 1, ["sfw"]])
+def test_a_rating_is_one_of_ours(sent: object):
+    with pytest.raises(BadRequest):
+        editor._rating(event(rating=sent))
+
+
+@pytest.mark.parametrize("sent", [None, "name", {"user_id": "me"}, {"is_public": True}])
+def test_a_suggestion_is_told_of_fields_of_the_form_only(sent: object):
+    with pytest.raises(BadRequest):
+        proposing._given(sent)
+
+
+def test_a_text_too_long_to_be_told_is_left_to_what_is_saved():
+    given = proposing._given(
+        {"persona": "x" * 5000, "role": "Pilot", "content_rating": "sfw", "voice_examples": ["a", 3]}
+    )
+
+    assert given == {"role": "Pilot", "voice_examples": ("a", "3")}
+
+
+def test_an_unknown_template_is_refused_and_none_is_an_empty_draft():
+    with pytest.raises(BadRequest):
+        header.from_template("../secrets")
+
+    assert header.from_template("") == {}
+
+
+@pytest.mark.parametrize("sent", [{"after": "x", "at": "2026-01-01"}, {"after": "0" * 32, "at": "yesterday"}])
+def test_where_a_page_of_characters_goes_on_is_a_time_and_an_id(sent: dict[str, str]):
+    with pytest.raises(BadRequest):
+        header._after(event(**sent))

@@ -9,7 +9,7 @@ let first = true;
 const timers = {};
 
 function soon(name) {
-  if (desk.id === null) return; // nobody is on the desk: there is nothing to ask for again
+  if (desk.id === null || desk.id === desk.leaving) return; // nobody is on the desk: there is nothing to ask for again
   if (timers[name]) return void (timers[name].again = true);
   timers[name] = { again: false };
   name === "record" ? trigger("record", { id: desk.id }) : trigger("tiles", { id: desk.id });

@@ -7,6 +7,8 @@ const search = panel.querySelector("input");
 const list = panel.querySelector(".cp-list");
 let timer = null;
 let face = { id: null, url: null }; // the primary portrait as the grid shows it, fresher than the card
+let pages = []; // what was found so far, page after page
+let asked = null; // the card under which more were asked for
 let wanted = null; // Enter was pressed on these words, and their answer is on its way
 
 function avatar(url) {
@@ -30,14 +32,30 @@ function entry(card) {
   return h("li", {}, h("button", { type: "button", class: "cp-entry", "aria-current": card.id === studio.desk.id ? "true" : null, onclick: open }, avatar(card.thumb_url), words, mark));
 }
 
+/** One more page under what is shown, or a first one. */
+function takePage() {
+  const page = props.value ?? {};
+  if (!page.after) pages = page.cards ?? [];
+  else if (page.after === pages.at(-1)?.id) pages = [...pages, ...page.cards];
+  asked = null;
+}
+
+function askMore() {
+  const last = pages.at(-1);
+  const nearEnd = list.scrollTop + list.clientHeight > list.scrollHeight - 400;
+  if (!props.value?.more || !last || asked === last.id || !nearEnd || panel.hidden) return;
+  asked = last.id;
+  trigger("find", { search: search.value.trim(), after: last.id, at: last.updated_at });
+}
+
 function renderList() {
-  const cards = props.value?.cards ?? [];
+  const cards = pages;
   const nothing = search.value ? "No character has this in its name." : "No characters yet. The button below makes the first one.";
   list.replaceChildren(...(cards.length ? cards.map(entry) : [h("li", { class: "cp-none" }, nothing)]));
 }
 
 function renderButton() {
-  const card = (props.value?.cards ?? []).find((one) => one.id === studio.desk.id);
+  const card = pages.find((one) => one.id === studio.desk.id);
   const typed = (studio.desk.typed.name ?? "").trim();
   const name = studio.desk.id === null ? "Choose a character" : typed || "Untitled";
   button.setAttribute("aria-label", studio.desk.id === null ? name : `Character: ${name}`);
@@ -60,6 +78,8 @@ const menu = studio.popover(button, panel, {
 });
 panel.querySelector(".cp-new").replaceChildren(icon("add"), "New character");
 panel.querySelector(".cp-new").addEventListener("click", create);
+panel.querySelector(".cp-from").replaceChildren(icon("layers"), "From a template");
+panel.querySelector(".cp-from").addEventListener("click", () => (menu.close(true), studio.announce("open-templates")));
 
 function takeFirst() {
   wanted = null;
@@ -80,13 +100,16 @@ search.addEventListener("input", () => {
   clearTimeout(timer);
   timer = setTimeout(() => trigger("find", { search: search.value.trim() }), 200);
 });
-studio.walkWithArrows(panel, "input, .cp-entry, .cp-new");
+list.addEventListener("scroll", askMore);
+studio.walkWithArrows(panel, "input, .cp-entry, .cp-begin button");
 studio.on("values", renderButton);
 studio.on("shown", () => (renderButton(), renderList()));
 studio.on("face", (next) => ((face = next), renderButton()));
 watch("value", () => {
+  const isTyped = props.value?.search === search.value.trim(); // else an answer to words that were typed over meanwhile
+  if (isTyped) takePage();
   renderButton();
-  if (props.value?.search !== search.value.trim()) return; // an answer to words that were typed over meanwhile
+  if (!isTyped) return;
   renderList();
   if (wanted !== null) takeFirst();
 });

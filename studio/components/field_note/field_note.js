@@ -22,7 +22,8 @@ function show(value) {
   const length = counted(value);
   const wrong = Boolean(refused) || Boolean(most && length > most);
   text.textContent = judge(length);
-  count.textContent = most ? `${length} / ${most}` : "";
+  const counts = most && (!props.late_ || length > most * 0.8);
+  count.textContent = counts ? `${length.toLocaleString("en")} / ${most.toLocaleString("en")}` : "";
   element.querySelector(".fn").dataset.wrong = wrong;
   control()?.setAttribute("aria-invalid", wrong);
   props.closed_.forEach(close);
@@ -37,6 +38,15 @@ function close(choice) {
   input.closest("label").title = input.disabled ? props.hint_ : "";
 }
 
+/** A button at the field's own label: after the text in the order of focus. */
+function offer() {
+  const field = document.querySelector(`#f_${props.field_}`);
+  if (!props.proposed_ || !field || field.querySelector(":scope > .fn-suggest")) return;
+  const label = studio.labels[props.field_] ?? props.field_;
+  const ask = () => studio.announce("suggest", { wanted: props.field_ });
+  field.append(studio.h("button", { type: "button", class: "fn-suggest", title: "Suggest", onclick: ask }, studio.icon("spark"), studio.h("span", { class: "ps-hidden" }, `Suggest: ${label}`)));
+}
+
 const current = () => (props.own_ ? control()?.value : studio.desk.typed[props.field_]);
 studio.on("values", () => props.own_ || show(current()));
 studio.on("dirty", () => props.own_ || (refused = ""));
@@ -46,5 +56,7 @@ studio.on("refused", ({ field, sentence }) => {
   refused = sentence;
   show(current());
 });
+studio.on("shown", offer);
+offer();
 if (props.own_) document.addEventListener("input", (event) => event.target.closest(`#f_${props.field_}`) && show(event.target.value));
 show(current());

@@ -60,6 +60,7 @@ function answered(answer) {
   if (answer.state !== "failed") asked.delete(answer.number);
   if (answer.state === "saved") return good({ ...answer, changes: question.changes });
   if (answer.state === "conflict" && isOurs(answer, question)) return good({ ...answer, id: question.id, changes: question.changes });
+  if (answer.state === "conflict" && !studio.clashes(answer.theirs, question.changes).length) return merge(answer, question);
   failure = answer;
   show("failed", answer.sentence);
   settle(false);
@@ -78,6 +79,14 @@ function late(answer, question) {
 /** A conflict with our own earlier save, whose answer was lost on the way, is none. */
 function isOurs(answer, question) {
   return Object.entries(question.changes).every(([field, value]) => studio.same(value, answer.theirs[field]));
+}
+
+/** Somebody else changed other fields: theirs are taken, ours are sent again over their version. */
+function merge(answer, question) {
+  const theirs = studio.desk.fields.filter((field) => !(field in question.changes) && !studio.same(answer.theirs[field], studio.desk.saved[field]));
+  studio.typeOver(answer.version, answer.theirs, question.changes, question.changes);
+  if (theirs.length) studio.notice(`Somebody else changed ${theirs.map((field) => studio.labels[field] ?? field).join(", ")} meanwhile. Both are kept.`);
+  go();
 }
 
 function good(answer) {

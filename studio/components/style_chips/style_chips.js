@@ -25,7 +25,16 @@ function chip(style) {
   return button;
 }
 
+/** Under the chips: which tags each worn style put there, and the way to take them out. */
+function showWorn() {
+  const worn = studio.desk.id === null ? [] : props.styles_.filter(isWorn);
+  const line = (style) => studio.h("li", {}, studio.h("b", {}, style.label), ` ${Object.values(style.tags).flat().join(" \u00b7 ")} `,
+    studio.h("button", { type: "button", onclick: () => press(style) }, "Take out", studio.h("span", { class: "ps-hidden" }, ` ${style.label}`)));
+  element.querySelector(".st-worn").replaceChildren(...worn.map(line));
+}
+
 function mark() {
+  showWorn();
   for (const style of props.styles_) {
     const button = chips.querySelector(`[data-key="${CSS.escape(style.key)}"]`);
     button.setAttribute("aria-pressed", String(studio.desk.id !== null && isWorn(style)));

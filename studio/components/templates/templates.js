@@ -1,0 +1,21 @@
+/* Ready-made people to start from: a press begins a new character with that template's words. */
+const studio = window.studio;
+const { h } = studio;
+const dialog = studio.dialog(element.querySelector(".dg"));
+
+async function start(template) {
+  dialog.close();
+  if (studio.isDirty()) await studio.flush();
+  studio.announce("create", { template: template.key });
+}
+
+function card(template, at) {
+  return h("button", { type: "button", class: "tm-card", "data-first": at === 0, onclick: () => start(template) }, h("b", {}, template.name), h("small", {}, template.role), h("span", {}, template.description));
+}
+
+studio.on("open-templates", () => {
+  dialog.card.replaceChildren(
+    studio.dialogHead("dg-templates", "Start from a template", "A new character with these words; every one of them can be changed.", dialog.close),
+    h("div", { class: "dg-body tm-list" }, ...props.choices_.map(card)));
+  dialog.open();
+});
