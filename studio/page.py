@@ -10,7 +10,7 @@ import gradio as gr
 from core import characters
 from core.errors import StudioError
 from core.values import Character, Person
-from studio import components, editor, header, portraits, prompt_bar
+from studio import components, editor, header, portraits, prompt_bar, reference
 from studio.asking import QUIET, Asking, sent, sent_id, told, warn
 
 PUSHES = "/ws"
@@ -27,7 +27,14 @@ class _Parts:
     @property
     def outputs(self) -> list[gr.components.Component]:
         """What is drawn when a character comes onto the desk, in the order of `_everything`."""
-        return [self.edit.record, self.shown.grid, self.head.picker, self.edit.models, self.bar.models]
+        return [
+            self.edit.record,
+            self.shown.grid,
+            self.head.picker,
+            self.edit.models,
+            self.bar.models,
+            self.bar.reference,
+        ]
 
 
 def build(asking: Asking) -> gr.Blocks:
@@ -84,6 +91,7 @@ def _wire(asking: Asking, demo: gr.Blocks, parts: _Parts) -> None:
     editor.wire_pushed(asking, parts.edit, parts.bus.record)
     portraits.wire(asking, parts.shown, parts.bus)
     prompt_bar.wire(asking, parts.bar, parts.shown)
+    reference.wire(asking, parts.bar.reference, [parts.edit.models, parts.bar.models])
 
 
 def _everything(
@@ -94,7 +102,7 @@ def _everything(
     is_forced: bool = False,
     is_made: bool = False,
 ) -> tuple[object, ...]:
-    choices = prompt_bar.models(asking, person)
+    choices = prompt_bar.models(asking, person, character)
     tiles = portraits.nobody() if character is None else portraits.value(asking, person, character.id)
     return (
         editor.shown(character, is_forced=is_forced, is_made=is_made),
@@ -102,6 +110,7 @@ def _everything(
         header.cards(asking, person),
         choices,
         choices,
+        reference.value(asking, person, character),
     )
 
 
