@@ -134,6 +134,7 @@ def _appearance() -> tuple[dict[str, gr.components.Component], gr.HTML, gr.HTML]
         used=limits.clothing_tags,
     )
     components.field_note("clothing_tags", hint=f"The first {limits.clothing_tags} are used in the prompt.")
+    components.reference_card()
     models = components.model_picker("models_rail", is_wide=True)
     return made, styles, models
 

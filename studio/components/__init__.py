@@ -196,6 +196,11 @@ def reference(elem_id: str) -> gr.HTML:
     return _part("reference", elem_id=elem_id)
 
 
+def reference_card() -> gr.HTML:
+    """The reference as the details show it; a press opens the bar's menu."""
+    return _part("reference_card", elem_id="reference-card")
+
+
 def conflict(labels: Mapping[str, str]) -> gr.HTML:
     """Shows both texts when two people changed one character. `labels`: the fields' names for people."""
     return _part("conflict", labels_=dict(labels))

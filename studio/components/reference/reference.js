@@ -75,9 +75,12 @@ async function send() {
   offerMatch("The picture is this character\u2019s reference now.");
 }
 
+let stopOffer = null;
+
 function offerMatch(sentence) {
+  stopOffer?.();
   if (now().match) return studio.notice(sentence);
-  studio.notice(`${sentence} New portraits follow it once image match is on.`, { action: "Match it", onAction: () => ask("match", { on: true }), seconds: 10 });
+  stopOffer = studio.notice(`${sentence} New portraits follow it once image match is on.`, { action: "Match it", onAction: () => ask("match", { on: true }), seconds: 10 });
 }
 
 /* ---- what the panel shows ---- */
@@ -164,7 +167,7 @@ function render() {
   button.dataset.match = String(Boolean(now().match));
   button.title = now().match ? `Image match is on. ${now().words}.` : "A picture to look like";
   button.setAttribute("aria-label", now().match ? `Reference: image match is on. ${now().words}` : url ? "Reference: image match is off" : "Reference: none");
-  button.replaceChildren(...[url ? h("img", { src: url, alt: "" }) : icon("likeness"), h("span", {}, now().match ? "Matched" : "Reference"), now().match && h("i", { class: "rf-badge" }, String(now().count))].filter(Boolean));
+  button.replaceChildren(...[url ? h("img", { src: url, alt: "" }) : icon("likeness"), h("span", {}, now().match ? "Matched" : "Reference"), now().match && h("i", { class: "rf-badge", "data-none": String(now().count === 0) }, String(now().count))].filter(Boolean));
   document.body.classList.toggle("ps-match", Boolean(now().match));
   if (!panel.hidden && view === "now") redraw();
 }
@@ -179,6 +182,7 @@ function redraw() {
 function receive() {
   const value = props.value;
   studio.likeness = now();
+  if (now().match) stopOffer?.(); // there is nothing to offer any more
   if (value?.shelf) ((shelf.items = value.shelf), drawShelfItems());
   // image match is a field of the character: its own step must not look like somebody else's edit
   if (value?.character_id === studio.desk.id && value.was === studio.desk.version) studio.desk.version = value.version;

@@ -36,8 +36,8 @@ function giveBack() {
     kept = {}; // not ours, or cut short: nothing is chosen
   }
   const { pose: posed, ...rest } = kept;
-  if (posed) choosePose(posed);
   props.value = { ...NOTHING, ...rest };
+  requestAnimationFrame(() => posed && choosePose(posed)); // the radio stands once the page has drawn it
   studio.announce("ask");
   render();
 }
