@@ -100,6 +100,12 @@ def request(asked: PortraitRequest, person: Person, services: Services) -> Asked
     return Asked(job_id=job_id, created=created, warnings=(*plan.warnings, *waits))
 
 
+def worker_lives(person: Person, services: Services) -> bool:
+    """Whether somebody works on the queue; without, every page says so before anything is asked for (SPEC "Studio")."""
+    with services.db.as_user(person) as conn:
+        return workers.any_alive(conn, within=3 * services.settings.heartbeat_seconds)
+
+
 def _refuse_unfit_key(key: str | None) -> None:
     """Raise BadRequest for a key that is empty, long, or more than plain letters: bytes beyond ASCII have no one
     spelling in a header, so the same key could come as two.

@@ -354,9 +354,20 @@ def _seed(
     """The seed to send, how the picture is kept alike, and a warning where a wish cannot be met."""
     alike = ConsistencyMethod.i2i if match else ConsistencyMethod.none
     if not model.capabilities.supports_seed:
-        lost = asked.keep_seed and subject.seed_locked is not None
+        lost = asked.seed is not None or (asked.keep_seed and subject.seed_locked is not None)
         warning = f"{model.display_name} takes no seed, so the kept one is not used." if lost else None
         return None, alike, warning
+    if asked.seed is not None:
+        _refuse_unfit_seed(asked.seed)
+        return asked.seed, ConsistencyMethod.i2i if match else ConsistencyMethod.seed, None
     if asked.keep_seed and subject.seed_locked is not None:
         return subject.seed_locked, ConsistencyMethod.i2i if match else ConsistencyMethod.seed, None
     return random.SystemRandom().randrange(1, _SEEDS), alike, None
+
+
+def _refuse_unfit_seed(seed: int) -> None:
+    if not 0 <= seed < _SEEDS:
+        raise BadRequest(
+            f"This seed cannot be used here: a seed lies between 0 and {_SEEDS - 1:,}. Take another one.",
+            field="seed",
+        )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, cast
 from uuid import UUID
 
+from core import generation
 from core.characters import may_see
-from core.db import activity, characters, jobs, models, portraits, repeat_on_deadlock
-from core.errors import NotAllowed, NotFound
+from core.db import activity, characters, costs, jobs, models, portraits, ratings, repeat_on_deadlock
+from core.db.ratings import NO_RATING, Rating
+from core.errors import BadRequest, NotAllowed, NotFound
+from core.generation import Asked, ModelChoice
 from core.services import Services
 from core.storage import BUCKETS, External
 from core.storage.links import parse_address
@@ -22,8 +27,13 @@ from core.values import (
     Person,
     Portrait,
     PortraitId,
+    PortraitRequest,
+    Presets,
     provider_name,
 )
+
+MOST_AT_ONCE = 500  # portraits of one bulk action
+MOST_IN_BIN = 500
 
 STAGE_WORDS: Mapping[JobStage, str] = {
     JobStage.waiting: "Waiting",
@@ -72,22 +82,269 @@ class Tile:
     can_cancel: bool = False
     can_retry: bool = False
     is_unknown: bool = False
+    favourite: bool = False
+    stars: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The beginning of a character's grid: jobs, then portraits; and how many portraits there are in all."""
+
+    tiles: tuple[Tile, ...]
+    total: int
+    in_bin: int
 
 
 def tiles(character_id: CharacterId, person: Person, services: Services) -> list[Tile]:
-    """The grid of a character: jobs first (newest first), then portraits in their order. Raises NotFound."""
+    """The tiles of `grid`, its first 200 portraits. Raises NotFound."""
+    return list(grid(character_id, person, services).tiles)
+
+
+def grid(character_id: CharacterId, person: Person, services: Services, *, limit: int = 200) -> Grid:
+    """The grid of a character: jobs first (newest first), then at most `limit` portraits in their order.
+
+    Raises NotFound.
+    """
     with services.db.as_user(person) as conn:
         character = characters.get(conn, character_id)
         running = jobs.open_of_character(conn, character_id)
-        shown = portraits.of_character(conn, character_id)
+        shown = portraits.of_character(conn, character_id, limit=limit)
+        total, in_bin = portraits.count(conn, character_id)
+        rated = ratings.of_person(conn, character_id, person.id)
     if character is None or not may_see(character, person, services):
         raise NotFound("This character does not exist, or it is not yours.")
     waits = _Waits.of(running, services)
     saved = {portrait.job_id for portrait in shown}
-    return [
+    found = (
         *(_job_tile(job, waits) for job in running if job.id not in saved),
-        *(_portrait_tile(portrait, character, services) for portrait in shown),
-    ]
+        *(_portrait_tile(one, character, services, rated.get(one.id, NO_RATING)) for one in shown),
+    )
+    return Grid(tiles=found, total=total, in_bin=in_bin)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """How one portrait was made, as far as it is known. `cost_usd` None: not known; `seconds` from start to end.
+
+    `presets` maps a kind to a key of the catalogue or free words; `again` is the model that a further one would
+    use, None where the choice would be made anew; `reference` a link that ends within a day.
+    """
+
+    tile: Tile
+    own_words: str = field(repr=False)
+    presets: Mapping[str, str]
+    negative: str = field(repr=False)
+    matched: bool
+    reference: str = field(repr=False)
+    cost_usd: Decimal | None
+    seconds: float | None
+    again: ModelChoice | None
+
+
+def details(ids: Sequence[UUID], person: Person, services: Services) -> list[Details]:
+    """The settings of these portraits, in that order; looking at them changes nothing and costs nothing.
+
+    Raises NotFound where one is gone or not this person's to see.
+    """
+    with services.db.as_user(person) as conn:
+        found = portraits.of_ids(conn, ids)
+        owners = {one.character_id: characters.get(conn, one.character_id) for one in found}
+        rated = {of: ratings.of_person(conn, of, person.id) for of in owners}
+        made = {one.id: jobs.get(conn, one.job_id) for one in found if one.job_id}
+        spent = {one.id: costs.spent(conn, one.job_id) for one in found if one.job_id}
+    if len(found) != len(set(ids)):
+        raise _gone()
+    choices = generation.models_for(person, services)
+    shown: list[Details] = []
+    for one in found:
+        character = owners[one.character_id]
+        if character is None or not may_see(character, person, services):
+            raise _gone()
+        rating = rated[one.character_id].get(one.id, NO_RATING)
+        tile = _portrait_tile(one, character, services, rating)
+        shown.append(_details(tile, one, made.get(one.id), spent.get(one.id), (character, choices, services)))
+    return shown
+
+
+def again(portrait_id: PortraitId, key: str, person: Person, services: Services) -> Asked:
+    """One more portrait from the same words, pose and presets, with the same model where it can still be chosen.
+
+    Of a portrait that was not asked for here its whole prompt is sent again. The same `key` never buys twice.
+    Raises NotFound and what `generation.request` raises.
+    """
+    with services.db.as_user(person) as conn:
+        portrait = portraits.get(conn, portrait_id)
+        job = jobs.get(conn, portrait.job_id) if portrait and portrait.job_id else None
+    if portrait is None or portrait.deleted_at is not None:
+        raise _gone()
+    model = _same_model(portrait, job, generation.models_for(person, services))
+    is_ours = job is not None and job.runner == "studio" and not job.metadata.get("whole_prompt")
+    whole = None if is_ours else (portrait.enhanced_prompt or portrait.prompt)
+    request = PortraitRequest(
+        character_id=portrait.character_id,
+        prompt=whole or None,
+        own_words=_own_words(portrait, job) if whole is None else "",
+        presets=Presets(**_presets(portrait, job)),
+        model_id=model.model.id if model else None,
+        idempotency_key=key,
+    )
+    return generation.request(request, person, services)
+
+
+def rate(
+    portrait_id: PortraitId,
+    person: Person,
+    services: Services,
+    *,
+    favourite: bool | None = None,
+    stars: int | None = None,
+) -> None:
+    """Say what this person thinks of a portrait: a favourite or not, 1 to 5 stars (0 takes them back).
+
+    None leaves what stands. Raises NotFound, NotAllowed, BadRequest.
+    """
+    with services.db.as_user(person) as conn:
+        ratings.rate(conn, portrait_id, favourite=favourite, stars=stars)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binned:
+    """A portrait in the bin; its file is there for `days_left` more days, the present one counted."""
+
+    tile: Tile
+    deleted_at: datetime
+    days_left: int
+
+
+def bin_of(character_id: CharacterId, person: Person, services: Services) -> list[Binned]:
+    """The portraits of a character that were removed in the last seven days, the last one first. Raises NotFound."""
+    with services.db.as_user(person) as conn:
+        character = characters.get(conn, character_id)
+        found = portraits.in_bin(conn, character_id, limit=MOST_IN_BIN)
+    if character is None or not may_see(character, person, services):
+        raise NotFound("This character does not exist, or it is not yours.")
+    return [_binned(one, character, services) for one in found]
+
+
+def _binned(portrait: Portrait, character: Character, services: Services) -> Binned:
+    at = portrait.deleted_at or datetime.now(UTC)
+    left = at + timedelta(days=portraits.BIN_DAYS) - datetime.now(UTC)
+    return Binned(
+        tile=_portrait_tile(portrait, character, services, NO_RATING),
+        deleted_at=at,
+        days_left=max(left.days + 1, 1),
+    )
+
+
+def delete_many(
+    character_id: CharacterId, ids: Sequence[UUID], person: Person, services: Services
+) -> list[PortraitId]:
+    """Remove several portraits of a character on purpose, all or none of what is still there; their ids.
+
+    Raises NotFound, BadRequest.
+    """
+    _refuse_too_many(ids)
+    done: list[PortraitId] = []
+
+    def hide() -> None:
+        done.clear()
+        with services.db.as_user(person) as conn:
+            for portrait in _locked_ones(conn, character_id, ids):
+                if portraits.hide(conn, portrait.id, person.id):
+                    done.append(portrait.id)
+                    _note_removed(conn, portrait)
+            characters.follow_primary(conn, character_id)
+
+    repeat_on_deadlock(hide)
+    return done
+
+
+def restore_many(
+    character_id: CharacterId,
+    ids: Sequence[UUID],
+    person: Person,
+    services: Services,
+    *,
+    primary: UUID | None = None,
+) -> list[PortraitId]:
+    """Undo of `delete_many`; `primary` is the one that gets the star back. Raises NotFound, BadRequest."""
+    _refuse_too_many(ids)
+    done: list[PortraitId] = []
+
+    def show() -> None:
+        done.clear()
+        with services.db.as_user(person) as conn:
+            for portrait in _locked_ones(conn, character_id, ids):
+                if portraits.show_again(conn, portrait.id, primary=portrait.id == primary):
+                    done.append(portrait.id)
+                    activity.note(conn, "portrait_restored", "character_portraits", str(portrait.id))
+            characters.follow_primary(conn, character_id)
+
+    repeat_on_deadlock(show)
+    return done
+
+
+def _refuse_too_many(ids: Sequence[UUID]) -> None:
+    if not 0 < len(ids) <= MOST_AT_ONCE:
+        raise BadRequest(f"Choose between 1 and {MOST_AT_ONCE} portraits.", field="ids")
+
+
+def _locked_ones(
+    conn: portraits.Connection, character_id: CharacterId, ids: Sequence[UUID]
+) -> list[Portrait]:
+    """Those of `ids` that are this character's, tombstones included; the character is locked first."""
+    if characters.lock(conn, character_id) is None:
+        raise NotFound("This character does not exist, or it is not yours.")
+    found = (portraits.get(conn, PortraitId(one)) for one in sorted(set(ids)))
+    return [one for one in found if one is not None and one.character_id == character_id]
+
+
+def _note_removed(conn: portraits.Connection, portrait: Portrait) -> None:
+    before = {"primary": portrait.is_primary, "pinned": portrait.primary_pinned}
+    activity.note(conn, "portrait_deleted", "character_portraits", str(portrait.id), before=before)
+
+
+def _details(
+    tile: Tile,
+    portrait: Portrait,
+    job: Job | None,
+    spent: Decimal | None,
+    around: tuple[Character, Sequence[ModelChoice], Services],
+) -> Details:
+    character, choices, services = around
+    said: Mapping[str, Any] = job.metadata if job else {}
+    taken = job.completed_at - job.started_at if job and job.completed_at and job.started_at else None
+    return Details(
+        tile=tile,
+        own_words=_own_words(portrait, job),
+        presets={kind: value for kind, value in _presets(portrait, job).items() if value},
+        negative=str(said.get("negative") or ""),
+        matched=(said.get("generation_mode") or portrait.metadata.get("generation_mode")) == "i2i",
+        reference=signed(cast("str | None", said.get("reference_image_url")), character, services),
+        cost_usd=spent,
+        seconds=round(taken.total_seconds(), 1) if taken else None,
+        again=_same_model(portrait, job, choices),
+    )
+
+
+def _own_words(portrait: Portrait, job: Job | None) -> str:
+    return str((job.metadata.get("own_words") if job else None) or portrait.prompt or "")
+
+
+def _presets(portrait: Portrait, job: Job | None) -> dict[str, str | None]:
+    """The four presets, from the job or, where that is gone, from the portrait itself."""
+    said = (job.metadata.get("presets") if job else None) or portrait.metadata.get("presets")
+    known: Mapping[str, object] = cast("Mapping[str, object]", said) if isinstance(said, Mapping) else {}
+    kinds = ("pose", "expression", "outfit", "camera")
+    return {kind: str(known[kind]) if known.get(kind) else None for kind in kinds}
+
+
+def _same_model(portrait: Portrait, job: Job | None, choices: Sequence[ModelChoice]) -> ModelChoice | None:
+    """The model that made it, where it can be chosen now."""
+    wanted = (portrait.metadata.get("provider"), portrait.metadata.get("model_key"))
+    usable = [one for one in choices if one.available]
+    by_id = next((one for one in usable if job is not None and one.model.id == job.model_id), None)
+    return by_id or next((one for one in usable if (one.model.provider, one.model.model_key) == wanted), None)
 
 
 def make_primary(portrait_id: PortraitId, person: Person, services: Services) -> None:
@@ -112,13 +369,7 @@ def delete(portrait_id: PortraitId, person: Person, services: Services) -> None:
             if not portraits.hide(conn, portrait.id, person.id):
                 raise _gone()
             characters.follow_primary(conn, portrait.character_id)
-            activity.note(
-                conn,
-                "portrait_deleted",
-                "character_portraits",
-                str(portrait.id),
-                before={"primary": portrait.is_primary, "pinned": portrait.primary_pinned},
-            )
+            _note_removed(conn, portrait)
 
     repeat_on_deadlock(hide)
 
@@ -184,7 +435,9 @@ def _gone() -> NotFound:
     return NotFound("This portrait does not exist any more, or it is not yours.")
 
 
-def _portrait_tile(portrait: Portrait, character: Character, services: Services) -> Tile:
+def _portrait_tile(
+    portrait: Portrait, character: Character, services: Services, rating: Rating = NO_RATING
+) -> Tile:
     full = signed(portrait.image_url, character, services)
     size = f"{portrait.width} × {portrait.height}" if portrait.width and portrait.height else ""
     return Tile(
@@ -203,6 +456,8 @@ def _portrait_tile(portrait: Portrait, character: Character, services: Services)
         size=size,
         primary=portrait.is_primary,
         created_at=portrait.created_at.isoformat(),
+        favourite=rating.is_favourite,
+        stars=rating.stars,
     )
 
 
@@ -238,7 +493,7 @@ class _Waits:
 
 def _job_tile(job: Job, waits: _Waits) -> Tile:
     unknown = job.stage is JobStage.outcome_unknown
-    failed = job.status is JobStatus.failed
+    ended = job.status in {JobStatus.failed, JobStatus.cancelled}
     return Tile(
         id=str(job.id),
         kind="job",
@@ -259,7 +514,7 @@ def _job_tile(job: Job, waits: _Waits) -> Tile:
         error_words=job.error_message or "",
         error_code=job.error_code or "",
         can_cancel=not job.status.is_final and not job.cancel_requested and not unknown,
-        can_retry=failed,
+        can_retry=ended and job.runner == "studio",
         is_unknown=unknown,
     )
 
@@ -267,6 +522,8 @@ def _job_tile(job: Job, waits: _Waits) -> Tile:
 def _job_title(job: Job) -> str:
     if job.status is JobStatus.failed:
         return "This picture failed"
+    if job.status is JobStatus.cancelled:
+        return "This picture was cancelled"
     if job.stage is JobStage.outcome_unknown:
         return "Outcome unknown"
     return "A new portrait"
@@ -281,6 +538,8 @@ def _place(job: Job, waits: _Waits) -> int | None:
 def _stage_words(job: Job, waits: _Waits) -> str:
     if job.status is JobStatus.failed:
         return "Failed"
+    if job.status is JobStatus.cancelled:
+        return "Cancelled"
     if job.stage is None:
         return "Waiting"
     if job.stage is JobStage.waiting and job.provider in waits.paused:

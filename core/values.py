@@ -268,6 +268,7 @@ class PortraitRequest:
     content_rating: ContentRating | None = None
     model_id: ModelId | None = None
     keep_seed: bool = False
+    seed: int | None = None  # a certain one, before the kept one
     size: Size = field(default_factory=lambda: Size(width=1024, height=1024))
     idempotency_key: str | None = None
     retried_from: JobId | None = None

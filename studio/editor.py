@@ -51,6 +51,7 @@ def build(asking: Asking) -> Editor:
             components.section_head("appearance", "Appearance")
             styles = components.style_chips(_styles(), most=MOST_TAGS)
             made |= fields.appearance()
+            components.reference_card()
             models = components.model_picker("models_rail", is_wide=True)
         with gr.Column(elem_id="voice", elem_classes="section"):
             components.section_head("voice", "Personality & voice")

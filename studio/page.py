@@ -10,7 +10,7 @@ import gradio as gr
 from core import characters
 from core.errors import StudioError
 from core.values import Character, CharacterId, Person
-from studio import components, editor, header, portraits, prompt_bar, proposing
+from studio import components, editor, header, portraits, prompt_bar, proposing, reference
 from studio.asking import QUIET, Asking, sent, sent_id, told, warn
 
 PUSHES = "/ws"
@@ -27,7 +27,14 @@ class _Parts:
     @property
     def outputs(self) -> list[gr.components.Component]:
         """What is drawn when a character comes onto the desk, in the order of `_everything`."""
-        return [self.edit.record, self.shown.grid, self.head.picker, self.edit.models, self.bar.models]
+        return [
+            self.edit.record,
+            self.shown.grid,
+            self.head.picker,
+            self.edit.models,
+            self.bar.models,
+            self.bar.reference,
+        ]
 
 
 def build(asking: Asking) -> gr.Blocks:
@@ -108,6 +115,7 @@ def _wire(asking: Asking, demo: gr.Blocks, parts: _Parts) -> None:
     editor.wire_pushed(asking, parts.edit, parts.bus.record)
     portraits.wire(asking, parts.shown, parts.bus)
     prompt_bar.wire(asking, parts.bar, parts.shown)
+    reference.wire(asking, parts.bar.reference, [parts.edit.models, parts.bar.models])
 
 
 def _everything(
@@ -118,7 +126,7 @@ def _everything(
     is_forced: bool = False,
     is_made: bool = False,
 ) -> tuple[object, ...]:
-    choices = prompt_bar.models(asking, person)
+    choices = prompt_bar.models(asking, person, character)
     tiles = portraits.nobody() if character is None else portraits.value(asking, person, character.id)
     return (
         editor.shown(asking, character, is_forced=is_forced, is_made=is_made),
@@ -126,6 +134,7 @@ def _everything(
         header.cards(asking, person),
         choices,
         choices,
+        reference.value(asking, person, character),
     )
 
 

@@ -12,11 +12,16 @@ import gradio as gr
 
 from core import catalog, generation, portraits
 from core.errors import BadRequest, NotFound
-from core.values import CharacterId, JobId, ModelId, Person, PortraitId, PortraitRequest
-from studio import components
+from core.portraits import Tile
+from core.values import CharacterId, JobId, ModelId, Person, PortraitId
+from studio import components, lightbox
 from studio.asking import QUIET, Asking, say, sent, sent_id, sent_ids, told
 
-MOST_PORTRAITS: Final = 2000  # ids one reordering may name
+FIRST_PORTRAITS: Final = 120  # of a grid; scrolling asks for more
+MOST_PORTRAITS: Final = 5000  # of one grid, and ids one reordering may name
+UNSEEN: Final = frozenset(
+    {"full_url", "download_url", "prompt", "own_words", "model", "provider", "seed", "size"}
+)
 HEADING: Final = '<h1>Portraits <span class="ps-count" data-portrait-count></span></h1>'
 
 
@@ -25,72 +30,115 @@ class Portraits:
     """The parts other parts talk to."""
 
     pose: gr.Radio
+    shot: gr.HTML
     grid: gr.HTML
+    overlays: lightbox.Overlays
 
 
 @dataclass(frozen=True, kw_only=True)
 class Press:
-    """One press on a tile: who, on which portrait or job, of which character; `key` is one a press."""
+    """One press on a tile: who, on which portrait or job, of which character; `key` is one a press.
+
+    `ids` are all that were chosen, and `more` what else the page's script sent: a client's words.
+    """
 
     person: Person
     tile_id: UUID
     character_id: CharacterId
     key: str
-    was_primary: bool
+    ids: tuple[UUID, ...]
+    more: Mapping[str, object]
 
 
 def build() -> Portraits:
-    """Draw the heading with its pose chips, and the grid."""
+    """Draw the heading with its tools, the chips of the next picture, and the grid."""
     poses = [(pose.label, pose.key) for pose in catalog.load().poses]
     with gr.Row(elem_id="stage-head"):
         gr.HTML(HEADING, elem_id="stage-title")
-        pose = gr.Radio(poses, value=poses[0][1], label="Pose", elem_id="pose", elem_classes="chips")
+        components.stage_tools("stage-tools")
+        with gr.Row(elem_id="stage-chips"):
+            pose = gr.Radio(poses, value=poses[0][1], label="Pose", elem_id="pose", elem_classes="chips")
+            shot = components.shot("shot", _kinds())
     with gr.Column(elem_id="stage-scroll"):
         grid = components.portrait_grid("grid")
-    return Portraits(pose=pose, grid=grid)
+    return Portraits(pose=pose, shot=shot, grid=grid, overlays=lightbox.build())
 
 
-def value(asking: Asking, person: Person, character_id: UUID) -> dict[str, object]:
-    """The grid's value. `at` is taken before the rows are read: of two answers the later reading wins."""
-    at = time.time_ns() // 1000
-    rows = portraits.tiles(CharacterId(character_id), person, asking.services)
-    return {"character_id": str(character_id), "at": at, "tiles": [asdict(tile) for tile in rows]}
+def _kinds() -> list[dict[str, object]]:
+    """The presets a picture can have, as the chips show them."""
+    known = catalog.load()
+    return [
+        {"kind": kind, "label": kind.capitalize(), "choices": [asdict(one) for one in known.presets(kind)]}
+        for kind in lightbox.KINDS
+    ]
+
+
+def value(asking: Asking, person: Person, character_id: UUID, *, limit: object = None) -> dict[str, object]:
+    """The grid's value: its first `limit` portraits, a client's word. `at` is taken before the rows are read: of two
+    answers the later reading wins.
+    """
+    at, most = time.time_ns() // 1000, _limit(limit)
+    seen = portraits.grid(CharacterId(character_id), person, asking.services, limit=most)
+    return {
+        "character_id": str(character_id),
+        "at": at,
+        "limit": most,
+        "total": seen.total,
+        "in_bin": seen.in_bin,
+        "tiles": [_shown(tile) for tile in seen.tiles],
+    }
+
+
+def _limit(asked: object) -> int:
+    wanted = asked if isinstance(asked, int) and not isinstance(asked, bool) else 0
+    return max(FIRST_PORTRAITS, min(wanted, MOST_PORTRAITS))
+
+
+def _shown(tile: Tile) -> dict[str, object]:
+    """What a tile shows; how a portrait was made is asked for when it is opened, so that thousands stay light."""
+    whole = asdict(tile)
+    if tile.kind != "portrait":
+        return whole
+    return {name: one for name, one in whole.items() if name not in UNSEEN and one not in ("", None)}
 
 
 def nobody() -> dict[str, object]:
     """The grid's value where there is no character yet."""
-    return {"character_id": None, "at": time.time_ns() // 1000, "tiles": []}
+    return {"character_id": None, "at": time.time_ns() // 1000, "tiles": [], "total": 0, "limit": 0}
 
 
 def wire(asking: Asking, parts: Portraits, bus: gr.HTML) -> None:
     """Connect what a person does with a tile, and what the push socket reports."""
     acts = _acts(asking)
     grid = parts.grid
+    lightbox.wire(asking, parts.overlays, grid, value)
 
     def act(request: gr.Request, event: gr.EventData) -> dict[str, object]:
         with told():
             press = _press(asking, request, event)
             _known(acts, str(sent(event).get("action")))(press)
-            return value(asking, press.person, press.character_id)
+            return value(asking, press.person, press.character_id, limit=press.more.get("limit"))
 
     def order(request: gr.Request, event: gr.EventData) -> dict[str, object]:
         with told():
             person, character_id = asking.person(request), CharacterId(sent_id(event, "character"))
             ids = [str(one) for one in sent_ids(event, "ids", most=MOST_PORTRAITS)]
             portraits.reorder(character_id, ids, person, asking.services)
-            return value(asking, person, character_id)
+            return value(asking, person, character_id, limit=sent(event).get("limit"))
 
     def read(request: gr.Request, event: gr.EventData) -> dict[str, object]:
         with told():
-            return value(asking, asking.person(request), sent_id(event))
+            return value(asking, asking.person(request), sent_id(event), limit=sent(event).get("limit"))
 
     def read_again(request: gr.Request, event: gr.EventData) -> dict[str, object]:
         with told():
-            return value(asking, asking.person(request), sent_id(event, "character"))
+            of = sent_id(event, "character")
+            return value(asking, asking.person(request), of, limit=sent(event).get("limit"))
 
     grid.act(act, None, grid, trigger_mode="multiple", **QUIET)
     grid.order(order, None, grid, trigger_mode="multiple", **QUIET)
     grid.stale(read_again, None, grid, trigger_mode="once", **QUIET)
+    grid.more(read_again, None, grid, trigger_mode="always_last", **QUIET)
     bus.tiles(read, None, grid, trigger_mode="always_last", **QUIET)
 
 
@@ -100,11 +148,12 @@ def _press(asking: Asking, request: gr.Request, event: gr.EventData) -> Press:
         tile_id=sent_id(event),
         character_id=CharacterId(sent_id(event, "character")),
         key=str(sent_id(event, "key")),
-        was_primary=sent(event).get("primary") is True,
+        ids=sent_ids(event, "ids", most=portraits.MOST_AT_ONCE) if "ids" in sent(event) else (),
+        more=sent(event),
     )
 
 
-def _known(acts: Mapping[str, Callable[[Press], None]], name: str) -> Callable[[Press], None]:
+def _known(acts: Mapping[str, Callable[[Press], object]], name: str) -> Callable[[Press], object]:
     if name not in acts:
         raise BadRequest(
             "The page asked for something this studio does not do. Reload the page.", field="action"
@@ -112,19 +161,20 @@ def _known(acts: Mapping[str, Callable[[Press], None]], name: str) -> Callable[[
     return acts[name]
 
 
-def _acts(asking: Asking) -> Mapping[str, Callable[[Press], None]]:
+def _acts(asking: Asking) -> Mapping[str, Callable[[Press], object]]:
     """What a press can ask for: each is one use case."""
     services = asking.services
     return {
         "primary": lambda at: portraits.make_primary(PortraitId(at.tile_id), at.person, services),
-        "delete": lambda at: portraits.delete(PortraitId(at.tile_id), at.person, services),
-        "restore": lambda at: portraits.restore(
-            PortraitId(at.tile_id), at.person, services, primary=at.was_primary
-        ),
+        "delete": lambda at: _delete(asking, at),
+        "restore": lambda at: _restore(asking, at),
+        "rate": lambda at: _rate(asking, at),
         "cancel": lambda at: generation.cancel(JobId(at.tile_id), at.person, services),
         "dismiss": lambda at: generation.dismiss(JobId(at.tile_id), at.person, services),
-        "retry": lambda at: _tell(generation.retry(JobId(at.tile_id), at.person, services)),
-        "again": lambda at: _again(asking, at),
+        "retry": lambda at: _tell(
+            generation.retry(JobId(at.tile_id), at.person, services, model_id=_model(at))
+        ),
+        "again": lambda at: _tell(portraits.again(PortraitId(at.tile_id), at.key, at.person, services)),
     }
 
 
@@ -133,21 +183,35 @@ def _tell(asked: generation.Asked) -> None:
         say(warning)
 
 
-def _again(asking: Asking, at: Press) -> None:
-    """One more portrait from the same words, with the same model where it can still be chosen."""
-    rows = portraits.tiles(at.character_id, at.person, asking.services)
-    tile = next((row for row in rows if row.id == str(at.tile_id)), None)
-    if tile is None:
-        raise NotFound("This portrait is no longer there, so its prompt is not either.")
-    request = PortraitRequest(
-        character_id=at.character_id,
-        own_words=tile.own_words or "",
-        model_id=_same_model(asking, at.person, tile.model or ""),
-        idempotency_key=at.key,
+def _delete(asking: Asking, at: Press) -> None:
+    wanted = at.ids or (at.tile_id,)
+    if not portraits.delete_many(at.character_id, wanted, at.person, asking.services):
+        raise NotFound("These portraits do not exist any more, or they are not yours.")
+
+
+def _restore(asking: Asking, at: Press) -> None:
+    wanted, star = at.ids or (at.tile_id,), at.more.get("star")
+    primary = next((one for one in wanted if str(one) == star), None)
+    portraits.restore_many(at.character_id, wanted, at.person, asking.services, primary=primary)
+
+
+def _rate(asking: Asking, at: Press) -> None:
+    favourite, stars = at.more.get("favourite"), at.more.get("stars")
+    portraits.rate(
+        PortraitId(at.tile_id),
+        at.person,
+        asking.services,
+        favourite=favourite if isinstance(favourite, bool) else None,
+        stars=stars if isinstance(stars, int) and not isinstance(stars, bool) else None,
     )
-    _tell(generation.request(request, at.person, asking.services))
 
 
-def _same_model(asking: Asking, person: Person, name: str) -> ModelId | None:
-    choices = generation.models_for(person, asking.services)
-    return next((one.model.id for one in choices if one.available and one.model.display_name == name), None)
+def _model(at: Press) -> ModelId | None:
+    """Another model for the next attempt, None for the same."""
+    named = at.more.get("model")
+    if named is None:
+        return None
+    try:
+        return ModelId(UUID(str(named)))
+    except ValueError as exc:
+        raise BadRequest("This model is not one of the studio's. Choose another.", field="model") from exc

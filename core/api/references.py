@@ -57,7 +57,7 @@ _BODY = {
 }
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """The body was not read to its end."""
 
     def __init__(self, status: int, code: str, sentence: str) -> None:
@@ -110,8 +110,8 @@ def router() -> APIRouter:
         `version` where that is named.
         """
         try:
-            data = await _body(request)
-        except _Refused as refused:
+            data = await body(request)
+        except Refused as refused:
             return refused.answer
         async with room:
             kept = await run_in_threadpool(
@@ -167,8 +167,8 @@ def router() -> APIRouter:
     return found
 
 
-async def _body(request: Request) -> bytes:
-    """The body, refused as soon as it is too long, too slow or of another type. Raises _Refused, BadRequest."""
+async def body(request: Request) -> bytes:
+    """The body, refused as soon as it is too long, too slow or of another type. Raises Refused, BadRequest."""
     _check_type(request)
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > references.MOST_BYTES:
@@ -181,9 +181,9 @@ async def _body(request: Request) -> bytes:
                 if len(data) > references.MOST_BYTES:
                     raise _too_long()
     except ClientDisconnect as exc:
-        raise _Refused(400, "BROKEN_OFF", "The picture did not arrive whole. Send it again.") from exc
+        raise Refused(400, "BROKEN_OFF", "The picture did not arrive whole. Send it again.") from exc
     except TimeoutError as exc:
-        raise _Refused(408, "TOO_SLOW", "The picture took too long to arrive. Send it again.") from exc
+        raise Refused(408, "TOO_SLOW", "The picture took too long to arrive. Send it again.") from exc
     if not data:
         raise BadRequest("The body is empty. Send the picture itself.", code="BAD_REQUEST")
     return bytes(data)
@@ -192,14 +192,14 @@ async def _body(request: Request) -> bytes:
 def _check_type(request: Request) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in TYPES:
-        raise _Refused(
+        raise Refused(
             415, "NOT_A_PICTURE", f"Send the picture itself as the body, as one of {', '.join(TYPES)}."
         )
 
 
-def _too_long() -> _Refused:
+def _too_long() -> Refused:
     most = references.MOST_BYTES // 1024 // 1024
-    return _Refused(413, "TOO_LARGE", f"A picture has at most {most} MB. Make it smaller, and send it again.")
+    return Refused(413, "TOO_LARGE", f"A picture has at most {most} MB. Make it smaller, and send it again.")
 
 
 def _described(one: Reference, request: Request) -> ReferenceAnswer:

@@ -273,7 +273,9 @@ def mark_not_saved(conn: Connection, job_id: JobId) -> None:
 
 
 def open_of_character(conn: Connection, character_id: CharacterId, *, limit: int = 60) -> list[Job]:
-    """Jobs of a character that are not in its grid as a portrait: unfinished, failed lately, or being saved."""
+    """Jobs of a character that are not in its grid as a portrait: unfinished, failed or cancelled lately, or being
+    saved.
+    """
     with conn.cursor(row_factory=as_job) as cursor:
         return cursor.execute(
             f"""
@@ -282,7 +284,7 @@ def open_of_character(conn: Connection, character_id: CharacterId, *, limit: int
               AND (j.status IN ('queued', 'processing')
                    OR (j.status = 'completed' AND j.stage = 'saving'
                        AND EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = j.id))
-                   OR (j.status = 'failed' AND j.created_at > now() - interval '7 days'
+                   OR (j.status IN ('failed', 'cancelled') AND j.created_at > now() - interval '7 days'
                        AND j.metadata ->> 'dismissed' IS NULL
                        AND NOT EXISTS (SELECT FROM public.jobs again WHERE again.retried_from = j.id)))
             ORDER BY j.created_at DESC LIMIT %(limit)s

@@ -13,6 +13,7 @@ from psycopg.rows import RowMaker
 from core.db import Connection
 from core.values import Asset, CharacterId, Job, JobId, PersonId, Portrait, PortraitId
 
+BIN_DAYS = 7  # a removed portrait can be brought back so long (SPEC "Data", character_portraits)
 COLUMNS = """
     p.id, p.character_id, p.job_id, p.image_url, p.thumbnail_url, p.prompt, p.enhanced_prompt, p.generation_metadata,
     p.is_primary, p.primary_pinned, p.sort_order, p.seed, p.width, p.height, p.created_at, p.deleted_at
@@ -59,6 +60,45 @@ def of_job(conn: Connection, job_id: JobId) -> Portrait | None:
         return cursor.execute(
             f"SELECT {COLUMNS} FROM public.character_portraits p WHERE p.job_id = %s", (job_id,)
         ).fetchone()
+
+
+def count(conn: Connection, character_id: CharacterId) -> tuple[int, int]:
+    """How many portraits a character shows, and how many lie in its bin."""
+    row = conn.execute(
+        """
+        SELECT count(*) FILTER (WHERE deleted_at IS NULL),
+               count(*) FILTER (WHERE deleted_at > now() - make_interval(days => %s))
+        FROM public.character_portraits WHERE character_id = %s
+        """,
+        (BIN_DAYS, character_id),
+    ).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def in_bin(conn: Connection, character_id: CharacterId, *, limit: int) -> list[Portrait]:
+    """The portraits that were removed in the last seven days, the last one first."""
+    with conn.cursor(row_factory=as_portrait) as cursor:
+        return cursor.execute(
+            f"""
+            SELECT {COLUMNS} FROM public.character_portraits p
+            WHERE p.character_id = %s AND p.deleted_at > now() - make_interval(days => %s)
+            ORDER BY p.deleted_at DESC, p.id LIMIT %s
+            """,
+            (character_id, BIN_DAYS, limit),
+        ).fetchall()
+
+
+def of_ids(conn: Connection, ids: Sequence[UUID]) -> list[Portrait]:
+    """The portraits of these ids that this connection may see and that were not removed, in the order of `ids`."""
+    with conn.cursor(row_factory=as_portrait) as cursor:
+        return cursor.execute(
+            f"""
+            SELECT {COLUMNS} FROM public.character_portraits p
+            JOIN unnest(%s::uuid[]) WITH ORDINALITY AS wanted(id, place) ON wanted.id = p.id
+            WHERE p.deleted_at IS NULL ORDER BY wanted.place
+            """,
+            (list(ids),),
+        ).fetchall()
 
 
 def of_character(conn: Connection, character_id: CharacterId, *, limit: int = 200) -> list[Portrait]:

@@ -141,26 +141,73 @@ def field_note(
 
 
 def model_picker(elem_id: str, *, is_wide: bool = False) -> gr.HTML:
-    """Value: {choices: [{id, name, provider, price, i2i, seed, available, why_not, short}], chosen}.
+    """Value: {choices: [{id, name, provider, price, i2i, seed, available, why_not, short}], chosen, match, words}.
 
-    Every picker of a page shows the same choice; an empty `chosen` leaves it to the routing rules.
+    Every picker of a page shows the same choice; an empty `chosen` leaves it to the routing rules. In image match
+    mode only models that can match a picture are offered, and `words` says how many they are.
     """
     return _part("model_picker", elem_id=elem_id, label_="Model", wide_=is_wide)
 
 
 def final_prompt(elem_id: str) -> gr.HTML:
     """What will be sent and its price. Value: {prompt, negative, warnings, model, reason, price, price_words,
-    problem, asked}. Fires `ask` {id} and `generate` {id, keys}, one key a picture.
+    problem, asked}. Fires `ask` {id} and `generate` {id, keys, limit}, one key a picture.
     """
     return _part("final_prompt", elem_id=elem_id)
 
 
 def portrait_grid(elem_id: str) -> gr.HTML:
-    """Value: {character_id, at, tiles}.
+    """Value: {character_id, at, limit, total, in_bin, tiles}: the beginning of the grid.
 
-    Fires `act` {action, id, character, key, primary}, `order` {ids, character} and `stale` {character}.
+    Fires `act` {action, id, character, key, limit, …}, `order` {ids, character, limit}, and `more` and `stale`
+    {character, limit}.
     """
     return _part("portrait_grid", elem_id=elem_id)
+
+
+def stage_tools(elem_id: str) -> gr.HTML:
+    """Choosing several portraits, and the bin."""
+    return _part("stage_tools", elem_id=elem_id)
+
+
+def lightbox() -> gr.HTML:
+    """One portrait, large. Fires `look` {ids, number}; value: {number, details} or {number, problem}."""
+    return _part("lightbox", elem_classes="overlay")
+
+
+def compare() -> gr.HTML:
+    """Two portraits, one over the other; it asks the lightbox for what it shows."""
+    return _part("compare", elem_classes="overlay")
+
+
+def bin_box() -> gr.HTML:
+    """Deleted portraits. Value: {character_id, items: [{id, title, url, deleted_at, days_left}]}.
+
+    Fires `look` {character} and `restore` {ids, character, limit}.
+    """
+    return _part("bin", elem_classes="overlay")
+
+
+def shot(elem_id: str, kinds: Sequence[Mapping[str, object]]) -> gr.HTML:
+    """How the next picture is taken. `kinds`: [{kind, label, choices: [{key, label, words}]}].
+
+    Value: {expression, outfit, camera, seed, keep}.
+    """
+    return _part("shot", elem_id=elem_id, kinds_=list(kinds))
+
+
+def reference(elem_id: str) -> gr.HTML:
+    """The picture to look like. Value: {character_id, version, was, url, missing, match, words, count, seed, shelf}.
+
+    Fires `choose` {kind, id, character}, `remove`, `fresh` {character}, `match` {on, character} and `shelf`
+    {character, search}.
+    """
+    return _part("reference", elem_id=elem_id)
+
+
+def reference_card() -> gr.HTML:
+    """The reference as the details show it; a press opens the bar's menu."""
+    return _part("reference_card", elem_id="reference-card")
 
 
 def conflict(labels: Mapping[str, str]) -> gr.HTML:

@@ -19,7 +19,8 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 import studio
-from core import api, autosave, characters, generation, portraits, recovery
+from core import api, autosave, characters, copies, generation, portraits, recovery
+from core.copies import Kind
 from core.db import jobs
 from core.errors import NotAllowed, NotFound
 from core.storage import LIBRARY, REFERENCES, WORKSPACE
@@ -645,6 +646,19 @@ CALLS = {
     "make_primary": lambda hers, person, services: portraits.make_primary(hers.portrait, person, services),
     "delete": lambda hers, person, services: portraits.delete(hers.portrait, person, services),
     "restore": lambda hers, person, services: portraits.restore(hers.portrait, person, services),
+    "delete_many": lambda hers, person, services: portraits.delete_many(
+        hers.character.id, [hers.portrait], person, services
+    ),
+    "restore_many": lambda hers, person, services: portraits.restore_many(
+        hers.character.id, [hers.portrait], person, services
+    ),
+    "details": lambda hers, person, services: portraits.details([hers.portrait], person, services),
+    "rate": lambda hers, person, services: portraits.rate(hers.portrait, person, services, stars=5),
+    "bin_of": lambda hers, person, services: portraits.bin_of(hers.character.id, person, services),
+    "portrait again": lambda hers, person, services: portraits.again(
+        hers.portrait, "a-key", person, services
+    ),
+    "copy_of": lambda hers, person, services: copies.copy_of(hers.portrait, Kind.settings, person, services),
     "reorder": lambda hers, person, services: portraits.reorder(
         hers.character.id, [str(hers.portrait)], person, services
     ),
@@ -695,7 +709,7 @@ def test_a_customer_does_not_work_here_even_on_rows_of_their_own(services, dsn, 
 
 # ---- the events of the studio's page
 
-ACTIONS = ("primary", "delete", "restore", "cancel", "dismiss", "retry", "again")
+ACTIONS = ("primary", "delete", "restore", "rate", "cancel", "dismiss", "retry", "again")
 
 
 def mounted(services, gate):
@@ -733,7 +747,13 @@ def forged(hers, its_id, action):
         "changes": {"name": "Mine now"},
         "version": hers.character.version,
         "forced": True,
-        "primary": True,
+        "star": str(hers.portrait),
+        "favourite": True,
+        "stars": 5,
+        "number": str(uuid4()),
+        "kind": "portrait",
+        "on": True,
+        "limit": 5000,
         "search": "Juniper",
     }
 

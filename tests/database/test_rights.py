@@ -45,6 +45,7 @@ PEOPLE_WITH_A_ROLE = {
     "may_read_job",  # asked by policies
     "keep_reference",  # a reference is uploaded, with its confirmation of rights
     "erase_reference",  # and erased
+    "rate_portrait",  # a person rates a portrait for themselves
 }
 WIDE_OPEN = {  # the platform's own policies, as they stood (reference/old-platform.md)
     ("api_providers", "read_providers"),

@@ -205,7 +205,7 @@ def test_regenerating_adds_a_job_with_the_same_words(four: Desk, site: Site, cha
 
 def test_a_download_is_the_file_itself(four: Desk):
     with four.page.expect_download() as started:
-        four.open_menu(four.tiles.nth(0)).get_by_role("menuitem", name="Download").click()
+        four.open_menu(four.tiles.nth(0)).get_by_role("menuitem", name="Download", exact=True).click()
 
     path = started.value.path()
     assert path.read_bytes().startswith(b"\x89PNG")
@@ -260,7 +260,7 @@ def test_a_failed_tile_on_a_phone_keeps_its_buttons_side_by_side_and_its_sentenc
     set_job(site, ask(site, character), error_message=sentence.strip(), status="failed")
     tile = desk.page.get_by_test_id("tile-failed")
     expect(tile).to_be_visible()
-    whole, again, away = tile.evaluate(  # at one moment: the tile moves while it appears
+    whole, again, away, _options = tile.evaluate(  # at one moment: the tile moves while it appears
         "tile => [tile, ...tile.querySelectorAll('button')].map(one => one.getBoundingClientRect().toJSON())"
     )
 

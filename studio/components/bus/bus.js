@@ -12,7 +12,7 @@ function soon(name) {
   if (desk.id === null || desk.id === desk.leaving) return; // nobody is on the desk: there is nothing to ask for again
   if (timers[name]) return void (timers[name].again = true);
   timers[name] = { again: false };
-  name === "record" ? trigger("record", { id: desk.id }) : trigger("tiles", { id: desk.id });
+  name === "record" ? trigger("record", { id: desk.id }) : trigger("tiles", { id: desk.id, limit: window.studio.grid?.limit() ?? 0 });
   setTimeout(() => {
     const again = timers[name].again;
     delete timers[name];
@@ -29,7 +29,7 @@ function resync() {
 function receive(message) {
   if (message.type === "resync") return resync();
   if (desk.id === null || message.character_id !== desk.id) return;
-  if (message.type === "character") soon("record");
+  if (message.type === "character") (soon("record"), window.studio.announce("character"));
   if (message.type === "portraits" || message.type === "job") soon("tiles");
 }
 

@@ -23,8 +23,15 @@ function total() {
 function renderToggle() {
   const words = view().problem || view().prompt || "The final prompt appears here before you pay.";
   toggle.dataset.problem = Boolean(view().problem);
-  toggle.replaceChildren(h("b", {}, view().problem ? "Not ready" : "Final prompt"), h("span", { class: "fp-line" }, words), icon("down"));
+  toggle.replaceChildren(...[h("b", {}, view().problem ? "Not ready" : "Final prompt"), h("span", { class: "fp-line" }, words), (view().warnings ?? []).length && !view().problem ? warned() : null, icon("down")].filter(Boolean));
   price.textContent = view().problem ? "" : total();
+}
+
+/** That there is something to read before paying; the sentences stand in the panel. */
+function warned() {
+  const sentences = view().warnings.join(" ");
+  const mark = h("span", { class: "fp-warned", role: "img", "aria-label": sentences, title: sentences }, icon("alert"));
+  return mark;
 }
 
 function fact(title, text) {
@@ -77,7 +84,7 @@ async function generate() {
   try {
     if (studio.isDirty() && !(await studio.flush())) return void studio.notice(studio.badge.isRefused() ? "Nothing was asked for. Mend the marked field, then try again." : AWAY);
     studio.announce("asked");
-    trigger("generate", { id: studio.desk.id, keys });
+    trigger("generate", { id: studio.desk.id, keys, limit: studio.grid.limit() });
   } finally {
     // the answer clears it sooner; without an answer the button must come back
     setTimeout(free, 8000);

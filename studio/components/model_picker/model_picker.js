@@ -30,7 +30,11 @@ function option(choice) {
 function render() {
   button.setAttribute("aria-label", `Model: ${chosen().name}`);
   button.replaceChildren(icon("spark"), h("span", { class: "mp-name" }, chosen().name), props.wide_ ? badges(chosen()) : "", icon("down"));
-  panel.replaceChildren(...choices().map(option));
+  const match = Boolean(props.value?.match);
+  const usable = choices().filter((one) => !match || one.id === "" || one.available);
+  const left = choices().length - usable.length;
+  panel.replaceChildren(...[match && h("p", { class: "mp-match" }, icon("likeness"), h("span", {}, h("b", {}, "Image match is on. "), `${props.value.words}.`)), ...usable.map(option),
+    match && left > 0 && h("p", { class: "mp-left" }, left === 1 ? "1 other model cannot match a picture now." : `${left} other models cannot match a picture now.`)].filter(Boolean));
 }
 
 function set(id) {
@@ -50,6 +54,7 @@ const remembered = () => {
   return choices().some((one) => one.id === id && one.available) ? id : "";
 };
 const menu = studio.popover(button, panel, { onOpen: () => panel.querySelector("[aria-selected=true]")?.focus() });
+studio.models = () => props.value?.choices ?? [];
 studio.walkWithArrows(panel, ".mp-option:not([disabled])");
 studio.on("model", ({ id }) => (set(id), studio.announce("ask")));
 watch("value", () => (set(remembered()), render()));

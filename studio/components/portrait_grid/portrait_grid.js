@@ -1,57 +1,83 @@
-/* Portraits and the jobs that are becoming portraits. The value is {character_id, at, tiles}; an answer that is
-   older than what is shown is not drawn. Fires 'act' {action, id, character, key}, 'order' {ids, character} and
-   'stale' {character}. */
+/* Portraits and the jobs that are becoming portraits. The value is {character_id, at, limit, total, in_bin, tiles}:
+   the beginning of the grid, of which scrolling asks for more; an answer that is older than what is shown is not
+   drawn. Fires 'act' {action, id, character, key, …}, 'order' {ids, character}, 'more' and 'stale' {character, limit}. */
 const studio = window.studio;
 const { h, icon, desk } = studio;
 const list = element.querySelector(".pg-list");
 const empty = element.querySelector(".pg-empty");
-const box = element.querySelector(".lb");
+const bulk = element.querySelector(".pg-bulk");
 const UNDO_SECONDS = 10;
+const STEP = 240; // portraits that scrolling adds
 const drawn = new Map(); // id → {node, face}: a tile whose row did not change keeps its element, focus and picture
 const gone = new Set(); // deleted here, and the rows do not say so yet
-let shown = { character_id: null, at: 0, tiles: [] };
-let current = null; // the portrait in the lightbox
+const thought = new Map(); // id → what a person just said of it, until the rows say so too
+const chosen = new Set(); // ids, while several are being chosen
+let shown = { character_id: null, at: 0, total: 0, limit: 0, tiles: [] };
 let stale = false;
 let dragged = null;
 let looksUp = false; // new pictures were asked for here: they appear at the top
+let selecting = false;
+let lastChosen = null; // where a range begins
+let askedFor = 0; // how many portraits were asked for last
 
-const tiles = () => shown.tiles.filter((tile) => !gone.has(tile.id));
+const withThought = (tile) => (thought.has(tile.id) ? { ...tile, ...thought.get(tile.id) } : tile);
+const tiles = () => shown.tiles.filter((tile) => !gone.has(tile.id)).map(withThought);
 const portraits = () => tiles().filter((tile) => tile.kind === "portrait");
-const byId = (id) => shown.tiles.find((tile) => tile.id === id);
+const byId = (id) => tiles().find((tile) => tile.id === id);
+const limit = () => Math.max(shown.limit ?? 0, askedFor);
+const total = () => Math.max(0, (shown.total ?? 0) - [...gone].length);
 const seconds = (left) => (left < 60 ? `${Math.max(1, Math.round(left))} s` : `${Math.round(left / 60)} min`);
+const cellOf = (id) => list.querySelector(`[data-id="${CSS.escape(id)}"]`);
 
 // one key for every press: a request that pays is never taken twice
 function act(action, id, more = {}) {
   if (action === "again" || action === "retry") looksUp = true;
-  trigger("act", { action, id, character: shown.character_id, key: studio.uuid(), ...more });
+  trigger("act", { action, id, character: shown.character_id, key: studio.uuid(), limit: limit(), ...more });
 }
 
 /* ---- what a person can do with a portrait ---- */
 
-function download(tile) {
-  const url = studio.safeUrl(tile.download_url || tile.full_url);
-  if (!url) return studio.notice("This picture has no file to download.");
-  const link = h("a", { href: url, download: "" });
+function save(address) {
+  const link = h("a", { href: address, download: "" });
   document.body.append(link);
   link.click();
   link.remove();
 }
 
-function remove(tile) {
-  const next = neighbour(tile.id, portraits().at(-1)?.id === tile.id ? -1 : 1);
-  const inBox = current === tile.id;
-  gone.add(tile.id);
-  act("delete", tile.id);
-  if (inBox) next && next.id !== tile.id ? show(next.id) : close();
-  render();
-  if (!inBox) list.querySelector(`[data-id="${CSS.escape(next.id)}"] .pg-open, .pg-add button`)?.focus();
-  const undo = () => {
-    gone.delete(tile.id);
-    render();
-    act("restore", tile.id, { primary: tile.primary });
-  };
-  studio.notice("Portrait deleted.", { action: "Undo", onAction: undo, seconds: UNDO_SECONDS });
+const download = (tile, kind = "original") => save(`/downloads/portraits/${tile.id}?kind=${kind}`);
+
+function neighbour(id, step) {
+  const all = portraits();
+  const at = all.findIndex((tile) => tile.id === id);
+  return all.length ? all[(at + step + all.length) % all.length] : null;
 }
+
+/** Into the bin, at once here; the notice brings them back. */
+function remove(ones) {
+  const ids = ones.map((tile) => tile.id);
+  const next = neighbour(ids[0], portraits().at(-1)?.id === ids[0] ? -1 : 1);
+  const star = ones.find((tile) => tile.primary)?.id ?? null;
+  ids.forEach((id) => (gone.add(id), chosen.delete(id)));
+  act("delete", ids[0], { ids });
+  const inBox = studio.lightbox?.afterDelete(ids[0], next && !ids.includes(next.id) ? next.id : null);
+  render();
+  if (!inBox) list.querySelector(`[data-id="${CSS.escape(next?.id ?? "")}"] .pg-open, .pg-add button`)?.focus();
+  const undo = () => {
+    ids.forEach((id) => gone.delete(id));
+    render();
+    act("restore", ids[0], { ids, star });
+  };
+  studio.notice(ids.length === 1 ? "Portrait deleted." : `${ids.length} portraits deleted.`, { action: "Undo", onAction: undo, seconds: UNDO_SECONDS });
+}
+
+function say(tile, what) {
+  thought.set(tile.id, { ...thought.get(tile.id), ...what });
+  render();
+  act("rate", tile.id, what);
+}
+
+const favour = (tile) => say(tile, { favourite: !tile.favourite });
+const rate = (tile, stars) => say(tile, { stars: tile.stars === stars ? 0 : stars });
 
 function move(id, step) {
   const ids = portraits().map((tile) => tile.id);
@@ -68,19 +94,29 @@ function place(id, target, after) {
   const jobs = shown.tiles.filter((tile) => tile.kind !== "portrait");
   shown = { ...shown, tiles: [...jobs, ...shown.tiles.filter((tile) => tile.kind === "portrait").sort((a, b) => (rank.get(a.id) ?? 1e9) - (rank.get(b.id) ?? 1e9))] };
   render();
-  trigger("order", { ids, character: shown.character_id });
+  trigger("order", { ids, character: shown.character_id, limit: limit() });
 }
 
+const primary = () => portraits().find((tile) => tile.primary);
 const ACTIONS = {
   primary: { label: "Set as primary", icon: "star", unless: (tile) => tile.primary, run: (tile) => act("primary", tile.id) },
   again: { label: "Regenerate with this prompt", short: "Regenerate", icon: "redo", run: (tile) => act("again", tile.id) },
-  copy: { label: "Copy prompt", icon: "copy", unless: (tile) => !tile.prompt, run: (tile) => studio.copyText(tile.prompt) },
-  download: { label: "Download", icon: "download", run: download },
+  reference: { label: "Use as reference", icon: "likeness", unless: (tile) => !tile.url, run: (tile) => studio.announce("use-portrait", { id: tile.id }) },
+  favourite: { label: "Add to favourites", icon: "heart", unless: (tile) => tile.favourite, run: favour },
+  plain: { label: "Remove from favourites", icon: "heart", unless: (tile) => !tile.favourite, run: favour },
+  compare: { label: "Compare with the primary", short: "Compare", icon: "compare", unless: (tile) => tile.primary || !primary(), run: (tile) => studio.compare?.([primary().id, tile.id]) },
+  download: { label: "Download", icon: "download", unless: (tile) => !tile.url, run: (tile) => download(tile) },
+  copies: { label: "Download as\u2026", icon: "files", unless: (tile) => !tile.url, more: "copies" },
   earlier: { label: "Move earlier", icon: "earlier", unless: (tile) => portraits()[0]?.id === tile.id, run: (tile) => move(tile.id, -1) },
   later: { label: "Move later", icon: "later", unless: (tile) => portraits().at(-1)?.id === tile.id, run: (tile) => move(tile.id, 1) },
-  delete: { label: "Delete", icon: "trash", danger: true, run: remove },
+  delete: { label: "Delete", icon: "trash", danger: true, run: (tile) => remove([tile]) },
 };
-const possible = (tile) => Object.entries(ACTIONS).filter(([, action]) => !action.unless?.(tile));
+const COPIES = {
+  settings: { label: "Picture with its settings", short: "With settings", icon: "picture", run: (tile) => download(tile, "settings") },
+  share: { label: "Picture to share, without them", short: "To share", icon: "share", run: (tile) => download(tile, "share") },
+  card: { label: "Character card (PNG)", short: "As a card", icon: "person", run: (tile) => download(tile, "card") },
+};
+const possible = (tile, actions = ACTIONS) => Object.entries(actions).filter(([, action]) => !action.unless?.(tile));
 
 /* ---- the menu of a tile ---- */
 
@@ -93,22 +129,45 @@ function closeMenu(giveFocusBack = false) {
   if (giveFocusBack) button.focus();
 }
 
-function openMenu(tile, node, button) {
-  const item = ([name, action]) => h("button", { type: "button", role: "menuitem", "data-action": name, class: action.danger ? "pg-danger" : null, onclick: () => (closeMenu(true), action.run(byId(tile.id))) }, icon(action.icon), action.label);
-  const menu = h("div", { class: "pg-menu", role: "menu", "aria-label": "What to do with this portrait" }, ...possible(byId(tile.id)).map(item));
-  button.setAttribute("aria-expanded", "true");
-  node.append(menu);
-  const edge = menu.getBoundingClientRect();
-  const room = list.closest("#stage-scroll")?.getBoundingClientRect() ?? document.body.getBoundingClientRect();
-  if (edge.bottom > room.bottom) menu.classList.add("pg-up");
-  if (edge.left < room.left) menu.classList.add("pg-right");
+function menuItem(name, action, onclick) {
+  return h("button", { type: "button", role: "menuitem", tabindex: -1, "data-action": name, class: action.danger ? "pg-danger" : null, onclick }, icon(action.icon), h("span", {}, action.label), action.more && icon("forward"), action.price && h("small", {}, action.price));
+}
+
+function fillMenu(menu, tile, actions) {
+  const press = (action) => () => (action.more ? fillMenu(menu, tile, COPIES) : (closeMenu(true), action.run(byId(tile.id) ?? tile)));
+  menu.replaceChildren(...possible(tile, actions).map(([name, action]) => menuItem(name, action, press(action))));
+  placeMenu(menu);
   menu.querySelector("button").focus({ preventScroll: true });
 }
 
-function toggleMenu(tile, node, button) {
+function placeMenu(menu) {
+  menu.classList.remove("pg-up", "pg-right");
+  const room = list.closest("#stage-scroll")?.getBoundingClientRect() ?? document.body.getBoundingClientRect();
+  const edge = menu.getBoundingClientRect();
+  if (edge.bottom > room.bottom) menu.classList.add("pg-up");
+  if (menu.getBoundingClientRect().top < room.top) menu.classList.remove("pg-up");
+  if (edge.left < room.left) menu.classList.add("pg-right");
+}
+
+function openMenu(tile, node, button, actions) {
+  const menu = h("div", { class: "pg-menu", role: "menu", "aria-label": "What to do with this picture" });
+  button.setAttribute("aria-expanded", "true");
+  node.append(menu);
+  fillMenu(menu, tile, actions);
+}
+
+function toggleMenu(tile, node, button, actions = ACTIONS) {
   const isOpen = button.getAttribute("aria-expanded") === "true";
   closeMenu();
-  if (!isOpen) openMenu(tile, node, button);
+  if (!isOpen) openMenu(byId(tile.id) ?? tile, node, button, actions);
+}
+
+/** Trying a failed picture again: with the same model, or with any other that is ready, each with its price. */
+function retries(tile) {
+  const others = (studio.models?.() ?? []).filter((one) => one.available && one.name !== tile.model);
+  const found = others.map((one) => [one.id, { label: `Try ${one.name}`, icon: "spark", price: one.price, run: () => act("retry", tile.id, { model: one.id }) }]);
+  const prompt = tile.prompt ? [["copy", { label: "Copy its prompt", icon: "copy", run: () => studio.copyText(tile.prompt) }]] : [];
+  return Object.fromEntries([...found, ...prompt, ["dismiss", { label: "Dismiss", icon: "close", run: () => act("dismiss", tile.id) }]]);
 }
 
 /* ---- tiles ---- */
@@ -117,12 +176,12 @@ function pictureFailed(event) {
   const frame = event.target.parentElement;
   event.target.remove();
   frame.append(h("span", { class: "pg-missing" }, icon("picture"), h("small", {}, "Picture not found")));
-  if (!stale) ((stale = true), trigger("stale", { character: shown.character_id })); // its link may only have run out
+  if (!stale) ((stale = true), trigger("stale", { character: shown.character_id, limit: limit() })); // its link may only have run out
 }
 
 function picture(tile) {
   const url = tile.url && studio.safeUrl(tile.url);
-  const open = h("button", { type: "button", class: "pg-open", "aria-label": `Open ${tile.title}`, "data-testid": "tile-open", onclick: () => show(tile.id) });
+  const open = h("button", { type: "button", class: "pg-open", "aria-label": `Open ${tile.title}`, "data-testid": "tile-open", onclick: (event) => pressed(event, tile.id) });
   if (!url && tile.external) return elsewhere(tile);
   open.append(url ? h("img", { src: url, alt: tile.title, loading: "lazy", decoding: "async", draggable: "false", onerror: pictureFailed }) : h("span", { class: "pg-missing" }, icon("picture"), h("small", {}, "No picture")));
   return open;
@@ -135,12 +194,17 @@ function elsewhere(tile) {
   return link;
 }
 
+function stars(tile) {
+  return tile.stars ? h("span", { class: "pg-rated", role: "img", "aria-label": `${tile.stars} of 5 stars` }, icon("star"), String(tile.stars)) : null;
+}
+
 function portraitTile(tile) {
   const node = h("li", { class: "pg-tile", "data-id": tile.id, "data-testid": "tile", draggable: "true" }, picture(tile));
   const star = h("button", { type: "button", class: "pg-star", "aria-pressed": String(tile.primary), "aria-label": tile.primary ? "Primary portrait" : "Set as primary", title: tile.primary ? "Primary portrait" : "Set as primary", onclick: () => tile.primary || ACTIONS.primary.run(tile) }, icon("star"));
+  const heart = h("button", { type: "button", class: "pg-heart", "aria-pressed": String(tile.favourite), "aria-label": tile.favourite ? "Favourite" : "Add to favourites", title: tile.favourite ? "Favourite" : "Add to favourites", onclick: () => favour(byId(tile.id)) }, icon("heart"));
   const more = h("button", { type: "button", class: "pg-more", "aria-label": "Options", "aria-haspopup": "menu", "aria-expanded": "false", onclick: () => toggleMenu(tile, node, more) }, icon("more"));
   if (tile.primary) star.append(h("span", {}, "Primary"));
-  node.append(star, more);
+  node.append(star, h("span", { class: "pg-marks" }, heart, stars(tile)), more, h("span", { class: "pg-check", "aria-hidden": "true" }, icon("check")));
   return node;
 }
 
@@ -193,9 +257,12 @@ function fitWords() {
 
 function failedTile(tile) {
   const title = tile.status === "cancelled" ? "Cancelled" : "Not made";
-  return h("li", { class: `pg-tile pg-job pg-failed${tile.status === "cancelled" ? " pg-calm" : ""}`, "data-id": tile.id, "data-testid": "tile-failed" },
-    h("div", { class: "pg-say" }, h("b", {}, icon(tile.status === "cancelled" ? "close" : "alert"), title), h("small", { title: tile.error_words || null, onclick: tellWhole }, tile.error_words || "")),
-    h("div", { class: "pg-foot pg-two" }, tile.can_retry && jobButton(tile, "retry", "Try again", "ps-primary"), jobButton(tile, "dismiss", "Dismiss")));
+  const more = h("button", { type: "button", class: "pg-more", "aria-label": "Options", "aria-haspopup": "menu", "aria-expanded": "false", onclick: () => toggleMenu(tile, node, more, retries(tile)) }, icon("more"));
+  const node = h("li", { class: `pg-tile pg-job pg-failed${tile.status === "cancelled" ? " pg-calm" : ""}`, "data-id": tile.id, "data-testid": "tile-failed" },
+    h("div", { class: "pg-say" }, h("b", {}, icon(tile.status === "cancelled" ? "close" : "alert"), title), h("small", { title: tile.error_words || null, onclick: tellWhole }, tile.error_words || (tile.status === "cancelled" ? "Nothing more is made for this one." : ""))),
+    h("div", { class: "pg-foot pg-two" }, tile.can_retry && jobButton(tile, "retry", "Try again", "ps-primary"), jobButton(tile, "dismiss", "Dismiss")),
+    tile.can_retry && more);
+  return node;
 }
 
 function build(tile) {
@@ -262,8 +329,11 @@ function render() {
   const old = [...list.children];
   if (old.length !== nodes.length || old.some((node, at) => node !== nodes[at] && !(at === old.length - 1 && node.classList.contains("pg-add")))) swap(nodes);
   renderEmpty();
+  renderChosen();
   fitWords();
-  if (current !== null) byId(current) ? fillBox() : close();
+  watchEnd();
+  document.querySelectorAll("[data-portrait-count]").forEach((node) => (node.textContent = total() || ""));
+  studio.announce("tiles");
 }
 
 /** Bring the children in order without taking out those that stay: a moved picture would flicker. */
@@ -273,87 +343,86 @@ function swap(nodes) {
   nodes.forEach((node, at) => list.children[at] !== node && list.insertBefore(node, list.children[at] ?? null));
 }
 
-/* ---- the lightbox ---- */
+/* ---- more of them: the last tiles coming into sight ask for what follows ---- */
 
-let opener = null;
+const end = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && more(), { root: list.closest("#stage-scroll"), rootMargin: "900px" });
+let watched = null;
 
-function neighbour(id, step) {
-  const all = portraits();
-  const at = all.findIndex((tile) => tile.id === id);
-  return all.length ? all[(at + step + all.length) % all.length] : null;
+function watchEnd() {
+  const last = list.lastElementChild;
+  if (watched === last) return;
+  if (watched) end.unobserve(watched);
+  watched = last;
+  if (last) end.observe(last);
 }
 
-function show(id) {
-  if (current === null) opener = id;
-  current = id;
-  box.hidden = false;
-  document.body.classList.add("ps-locked");
-  fillBox();
-  box.querySelector(".lb-close").focus();
+function more() {
+  const loaded = shown.tiles.filter((tile) => tile.kind === "portrait").length;
+  if (loaded >= (shown.total ?? 0) || askedFor > loaded) return;
+  askedFor = loaded + STEP;
+  trigger("more", { character: shown.character_id, limit: askedFor });
 }
 
-function close() {
-  if (current === null) return;
-  const back = current;
-  current = null;
-  box.hidden = true;
-  box.replaceChildren();
-  document.body.classList.remove("ps-locked");
-  (list.querySelector(`[data-id="${CSS.escape(back)}"] .pg-open`) ?? list.querySelector(`[data-id="${CSS.escape(opener ?? "")}"] .pg-open`))?.focus();
+/* ---- several at once ---- */
+
+function pressed(event, id) {
+  if (!selecting) return studio.lightbox.open(id);
+  event.shiftKey && lastChosen ? chooseRange(lastChosen, id) : chosen.has(id) ? chosen.delete(id) : chosen.add(id);
+  lastChosen = id;
+  renderChosen();
 }
 
-function step(by) {
-  const next = neighbour(current, by);
-  if (next) show(next.id);
+function chooseRange(from, to) {
+  const ids = portraits().map((tile) => tile.id);
+  const [first, last] = [ids.indexOf(from), ids.indexOf(to)].sort((a, b) => a - b);
+  ids.slice(Math.max(first, 0), last + 1).forEach((id) => chosen.add(id));
 }
 
-function setting(title, value) {
-  return value ? h("div", { class: "lb-fact" }, h("dt", {}, title), h("dd", {}, value)) : null;
+function setSelecting(on, first = null) {
+  selecting = on;
+  chosen.clear();
+  lastChosen = first;
+  if (first) chosen.add(first);
+  element.querySelector(".pg").classList.toggle("pg-selecting", on);
+  studio.announce("selecting", { on });
+  renderChosen();
 }
 
-function boxStage(tile) {
-  const url = studio.safeUrl(tile.full_url || tile.url || "");
-  const stage = h("div", { class: "lb-stage", onclick: (event) => event.target === event.currentTarget && close() });
-  if (url) stage.append(h("img", { src: url, alt: tile.title, "data-testid": "lightbox-img" }));
-  const many = portraits().length > 1;
-  stage.append(h("button", { type: "button", class: "lb-round lb-close", "aria-label": "Close", onclick: close }, icon("close")));
-  if (many) stage.append(h("button", { type: "button", class: "lb-round lb-prev", "aria-label": "Previous", onclick: () => step(-1) }, icon("back")), h("button", { type: "button", class: "lb-round lb-next", "aria-label": "Next", onclick: () => step(1) }, icon("forward")));
-  return stage;
+function renderChosen() {
+  for (const cell of list.querySelectorAll("[data-testid=tile]")) {
+    const on = selecting && chosen.has(cell.dataset.id);
+    cell.classList.toggle("pg-chosen", on);
+    const open = cell.querySelector(".pg-open");
+    selecting ? open?.setAttribute("aria-pressed", String(on)) : open?.removeAttribute("aria-pressed");
+  }
+  bulk.hidden = !selecting;
+  if (selecting) renderBulk();
 }
 
-function boxSide(tile) {
-  const all = portraits();
-  const button = ([name, action]) => h("button", { type: "button", class: `ps-button ps-small${action.danger ? " ps-danger" : ""}`, "data-action": name, onclick: () => action.run(byId(tile.id)) }, icon(action.icon), action.short ?? action.label);
-  const actions = possible(tile).filter(([name]) => name !== "earlier" && name !== "later");
-  return h("aside", { class: "lb-side" },
-    h("header", {}, h("h2", {}, tile.title), h("span", { "data-testid": "lightbox-pos" }, `${all.findIndex((one) => one.id === tile.id) + 1} / ${all.length}`)),
-    tile.primary && h("p", { class: "lb-primary" }, icon("star"), "Primary portrait"),
-    h("h3", {}, "Prompt"), h("p", { class: "lb-prompt" }, tile.prompt || "The prompt of this portrait is not known."),
-    tile.own_words && h("h3", {}, "Own words"), tile.own_words && h("p", { class: "lb-prompt" }, tile.own_words),
-    h("dl", {}, ...[setting("Model", tile.model), setting("Provider", tile.provider), setting("Size", tile.size), setting("Seed", tile.seed), setting("Made", tile.created_at && new Date(tile.created_at).toLocaleString())].filter(Boolean)),
-    h("div", { class: "lb-actions" }, ...actions.map(button)));
+const picked = () => portraits().filter((tile) => chosen.has(tile.id));
+
+function downloadChosen(kind) {
+  if (chosen.size > 200) return studio.notice("One archive holds at most 200 portraits. Choose fewer.");
+  chosen.size === 1 ? download(picked()[0], kind) : save(`/downloads/portraits?kind=${kind}&ids=${picked().map((tile) => tile.id).join(",")}`);
 }
 
-function fillBox() {
-  const tile = byId(current);
-  const focused = box.contains(document.activeElement) ? document.activeElement.className : null;
-  box.setAttribute("aria-label", tile.title);
-  box.replaceChildren(boxStage(tile), boxSide(tile));
-  if (focused) (box.querySelector(`.${focused.trim().split(/\s+/).join(".")}`) ?? box.querySelector(".lb-close"))?.focus();
+function bulkButton(word, name, run, { off = chosen.size === 0, danger = false } = {}) {
+  return h("button", { type: "button", class: `ps-button ps-small${danger ? " ps-danger" : ""}`, "data-bulk": word, disabled: off, onclick: run }, icon(name), h("span", {}, word));
 }
 
-let touchedAt = null;
-box.addEventListener("touchstart", (event) => (touchedAt = event.touches.length === 1 ? event.touches[0].clientX : null), { passive: true });
-box.addEventListener("touchend", (event) => {
-  const by = touchedAt === null ? 0 : event.changedTouches[0].clientX - touchedAt;
-  if (Math.abs(by) > 60 && event.target.closest(".lb-stage")) step(by > 0 ? -1 : 1);
-});
-box.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") (event.stopPropagation(), close());
-  else if (event.key === "ArrowLeft") step(-1);
-  else if (event.key === "ArrowRight") step(1);
-  else studio.trapTab(event, box);
-});
+function renderBulk() {
+  const focused = bulk.contains(document.activeElement) ? document.activeElement.dataset.bulk : null;
+  const all = () => (portraits().forEach((tile) => chosen.add(tile.id)), renderChosen());
+  bulk.replaceChildren(
+    h("b", { "aria-live": "polite", "data-testid": "chosen-count" }, `${chosen.size} selected`),
+    bulkButton("All", "check", all, { off: chosen.size === portraits().length }),
+    bulkButton("Compare", "compare", () => studio.compare?.(picked().map((tile) => tile.id)), { off: chosen.size !== 2 }),
+    bulkButton("Download", "download", () => downloadChosen("original")),
+    bulkButton("With settings", "files", () => downloadChosen("settings")),
+    bulkButton("Delete", "trash", () => remove(picked()), { danger: true }),
+    h("button", { type: "button", class: "ps-button ps-small ps-primary", "data-bulk": "Done", onclick: () => setSelecting(false) }, "Done"));
+  if (focused) bulk.querySelector(`[data-bulk="${focused}"]:not(:disabled)`)?.focus();
+}
 
 /* ---- keys and dragging in the grid ---- */
 
@@ -366,9 +435,37 @@ function walk(event) {
   if (menu) return walkMenu(event, menu);
   const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns() }[event.key];
   const cell = event.target.closest(".pg-tile");
+  const tile = cell?.dataset.id && cell.dataset.testid === "tile" ? byId(cell.dataset.id) : null;
+  if (tile && keyed(event, tile, by)) return event.preventDefault();
   if (!by || !cell) return;
   const next = [...list.children][[...list.children].indexOf(cell) + by];
   if (next) (event.preventDefault(), next.querySelector("button")?.focus());
+}
+
+/** What a key does with the portrait that has the focus; true where it did something. */
+function keyed(event, tile, by) {
+  if (event.ctrlKey || event.metaKey) return false;
+  if (event.altKey) return Boolean(by) && (shift(tile, by), true);
+  const run = {
+    Delete: () => remove(selecting && chosen.size ? picked() : [tile]),
+    f: () => favour(tile),
+    s: () => tile.primary || ACTIONS.primary.run(tile),
+    x: () => (selecting ? pressed(event, tile.id) : setSelecting(true, tile.id)),
+  }[event.key];
+  const amount = "12345".includes(event.key) ? Number(event.key) : 0;
+  if (amount) rate(tile, amount);
+  run?.();
+  return Boolean(run || amount);
+}
+
+/** With Alt the arrows move the portrait itself; the focus goes with it, and a screen reader hears where it stands. */
+function shift(tile, by) {
+  const all = portraits();
+  const to = Math.min(all.length - 1, Math.max(0, all.findIndex((one) => one.id === tile.id) + by));
+  if (all[to].id === tile.id) return;
+  place(tile.id, all[to].id, by > 0);
+  cellOf(tile.id)?.querySelector(".pg-open")?.focus();
+  element.querySelector(".pg-said").textContent = `Moved to place ${to + 1} of ${all.length}.`;
 }
 
 function walkMenu(event, menu) {
@@ -380,6 +477,7 @@ function walkMenu(event, menu) {
 }
 
 list.addEventListener("keydown", walk);
+element.addEventListener("keydown", (event) => selecting && event.key === "Escape" && !event.target.closest(".pg-menu") && (event.stopPropagation(), setSelecting(false)));
 document.addEventListener("pointerdown", (event) => event.target.closest?.(".pg-menu, .pg-more") || closeMenu());
 list.addEventListener("dragstart", (event) => {
   const cell = event.target.closest(".pg-tile[draggable]");
@@ -413,20 +511,36 @@ function receive() {
   if (!next || !("tiles" in next)) return;
   const another = next.character_id !== shown.character_id;
   if (!another && next.at < shown.at) return;
-  if (another) (drawn.clear(), gone.clear(), close());
+  if (another) (drawn.clear(), gone.clear(), thought.clear(), studio.lightbox?.close(), selecting && setSelecting(false));
+  if (another || next.limit >= askedFor) askedFor = 0;
   stale = stale && !another && !next.fresh;
   const hasNew = next.tiles.some((tile) => tile.kind === "job" && !byId(tile.id));
   shown = next;
   for (const id of [...gone]) if (!next.tiles.some((tile) => tile.id === id)) gone.delete(id);
+  settleThoughts(next.tiles);
   render();
   if (looksUp && hasNew) {
     looksUp = false;
     list.closest("#stage-scroll").scrollTop = 0;
   }
   studio.announce("face", { id: shown.character_id, url: portraits().find((tile) => tile.primary)?.url ?? null });
-  document.querySelectorAll("[data-portrait-count]").forEach((node) => (node.textContent = portraits().length || ""));
+  studio.announce("bin-count", { count: next.in_bin ?? 0 });
 }
 
+/** What a person said of a portrait is forgotten here as soon as its row says the same. */
+function settleThoughts(rows) {
+  for (const [id, said] of thought) {
+    const row = rows.find((tile) => tile.id === id);
+    if (!row || Object.entries(said).every(([name, value]) => (row[name] || 0) == (value || 0))) thought.delete(id);
+  }
+}
+
+studio.grid = {
+  tiles, portraits, byId, neighbour, act, favour, rate, remove, download, possible, total,
+  actions: ACTIONS, copies: COPIES, character: () => shown.character_id, limit: () => shown.limit,
+  select: () => setSelecting(!selecting), isSelecting: () => selecting,
+  focus: (id) => cellOf(id)?.querySelector(".pg-open")?.focus(),
+};
 studio.on("values", () => empty.hidden || renderEmpty());
 studio.on("shown", renderEmpty);
 studio.on("asked", () => (looksUp = true));
