@@ -430,7 +430,7 @@
   };
 
   window.studio = {
-    h, icon, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, stopAfter, walkWithArrows,
+    h, icon, icons: ICONS, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, stopAfter, walkWithArrows,
     isAway, away, back, lead, isOwn: () => true,
     desk, changes, isDirty, edited, fill, savedAs, typeOver, flush, loadTheirs, open, same, put, putOn,
     toggleTheme, isDark, setView, badge: null,

@@ -30,6 +30,7 @@ PEOPLE_WITH_A_ROLE = {
     "ask_attribute_image",
     "cancel_attribute_image",
     "cancel_attribute_run",
+    "review_attribute_image",
     "price_of",  # a price is no secret of a person
     "budget_standings",
     "set_budget",
