@@ -6,6 +6,7 @@ docs/decisions/0021). Whoever asks is checked inside, as in `asking`; what was s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -95,7 +96,7 @@ def whole_number(data: Sent, name: str) -> int | None:
     words = text(data, name, longest=30).strip()
     if not words:
         return None
-    if not words.lstrip("-").isascii() or not words.lstrip("-").isdigit() or abs(int(words)) >= 2**63:
+    if not re.fullmatch(r"-?[0-9]{1,19}", words) or abs(int(words)) >= 2**63:
         raise BadRequest("A whole number is wanted here.", field=name)
     return int(words)
 

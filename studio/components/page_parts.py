@@ -38,14 +38,20 @@ def attribute_matrix(server: Server) -> gr.HTML:
 
 
 def create_form(
-    server: Server, *, labels: Mapping[str, str], fields: Sequence[Mapping[str, object]], safe_only: bool
+    server: Server,
+    *,
+    fields: Sequence[Mapping[str, object]],
+    presets: Sequence[Mapping[str, object]],
+    safe_only: bool,
 ) -> gr.HTML:
-    """The form of a new character. Asks `open` {id}, `save`, `looks`, `price`, `generate`, `portrait`."""
+    """The form of a new character. Asks `open` {id}, `save` {id, version, values}, `looks`, and for its portraits
+    `models`, `price`, `generate` {id, presets, model, key}, `portrait` {id}, `cancel` {id, job}.
+    """
     return _part(
         "create_form",
         elem_id="create",
         server_functions=[server],
-        labels_=dict(labels),
         fields_=[dict(one) for one in fields],
+        presets_=[dict(one) for one in presets],
         safe_only_=safe_only,
     )

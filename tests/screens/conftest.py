@@ -32,12 +32,13 @@ DESCRIPTION = "A harbour pilot who reads the tide by smell and never once finish
 
 @dataclass
 class DoorGate:
-    """Lets the local person in for as long as the door is open."""
+    """Lets one person in for as long as the door is open."""
 
     is_open: bool = True
+    is_somebody: Person = LOCAL_PERSON
 
     def person(self, conn: HTTPConnection) -> Person | None:  # noqa: ARG002 - the protocol's name
-        return LOCAL_PERSON if self.is_open else None
+        return self.is_somebody if self.is_open else None
 
 
 @dataclass(frozen=True)
