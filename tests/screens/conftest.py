@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from starlette.requests import HTTPConnection
 
 import studio
@@ -125,6 +125,7 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=15_000)  # what comes at all comes within that, on a busy machine too
     with sync_playwright() as playwright:
         started = launch(playwright)
         yield started

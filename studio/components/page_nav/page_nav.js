@@ -40,7 +40,7 @@ const isOpen = () => nav.classList.contains("pn-unfolded");
 function unfold() {
   nav.classList.add("pn-unfolded");
   opener.setAttribute("aria-expanded", "true");
-  nav.querySelector("[aria-current], .pn-link").focus();
+  (nav.querySelector("[aria-current]") ?? nav.querySelector(".pn-link")).focus();
 }
 
 function fold(giveFocusBack = false) {

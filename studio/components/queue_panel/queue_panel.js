@@ -74,19 +74,37 @@ function empty() {
   return h("div", { class: "ps-empty" }, icon("check"), h("b", {}, "The queue is empty"), h("p", {}, "What you generate appears here until it is saved."));
 }
 
-function tab(key, label, many) {
-  return h("button", { type: "button", role: "tab", "aria-selected": String(whose === key), tabindex: whose === key ? 0 : -1, onclick: () => ((whose = key), render(), panel.querySelector("[aria-selected=true]").focus()) }, label, h("span", {}, many));
+/** The tabs stand for good, so that an answer that comes meanwhile takes the focus from none. */
+function tab(key, label) {
+  const count = h("span", {}, "0");
+  const press = h("button", { type: "button", role: "tab", "data-whose": key, onclick: () => turnTo(key) }, label, count);
+  return { press, count };
 }
 
+function turnTo(key) {
+  whose = key;
+  render();
+  TABS[key].press.focus();
+}
+
+function renderTabs() {
+  for (const [key, { press, count }] of Object.entries(TABS)) {
+    press.setAttribute("aria-selected", String(whose === key));
+    press.tabIndex = whose === key ? 0 : -1;
+    count.textContent = String(key === "mine" ? mine().length : (line?.jobs ?? []).length);
+  }
+}
+
+const TABS = { mine: tab("mine", "Mine"), all: tab("all", "Everybody's") };
 const alone = h("p", { class: "qp-alone", hidden: true, role: "status" }, icon("alert"), h("span", {}, "No worker is running, so what is in the queue waits. Start one with ", h("code", {}, "python -m core.worker"), ", or ask an admin to."));
-const tabs = h("div", { class: "qp-tabs", role: "tablist", "aria-label": "Whose pictures" });
+const tabs = h("div", { class: "qp-tabs", role: "tablist", "aria-label": "Whose pictures" }, TABS.mine.press, TABS.all.press);
 const list = h("ul", { class: "qp-list", "aria-label": "Pictures in the queue" });
 const blank = h("div", {});
 panel.append(h("header", { class: "qp-head" }, h("h2", {}, "Queue"), h("button", { type: "button", class: "dg-x", "aria-label": "Close the queue", onclick: () => close() }, icon("close"))), tabs, alone, h("div", { class: "qp-scroll" }, list, blank));
 
 function render() {
   alone.hidden = line === null || line.worker_lives;
-  tabs.replaceChildren(tab("mine", "Mine", mine().length), tab("all", "Everybody's", (line?.jobs ?? []).length));
+  renderTabs();
   const found = shown();
   for (const id of rows.keys()) if (!found.some((job) => job.id === id)) rows.delete(id);
   list.hidden = !found.length;
@@ -111,9 +129,7 @@ function close() {
 
 tabs.addEventListener("keydown", (event) => {
   if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-  whose = whose === "mine" ? "all" : "mine";
-  render();
-  panel.querySelector("[aria-selected=true]").focus();
+  turnTo(whose === "mine" ? "all" : "mine");
 });
 panel.addEventListener("keydown", (event) => event.key === "Escape" && (event.stopPropagation(), close()));
 studio.on("queue", open);
