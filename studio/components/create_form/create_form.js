@@ -103,7 +103,7 @@ async function open() {
 
 async function save({ version = page.version } = {}) {
   if (saving) return false;
-  const values = page.id ? changes() : page.typed;
+  const values = changes();
   if (page.id && !Object.keys(values).length) return true;
   const key = draftKey();
   saving = structuredClone(page.typed);

@@ -8,6 +8,7 @@ const chips = element.querySelector(".lib-on");
 const list = element.querySelector(".lib-list");
 const end = element.querySelector(".lib-end");
 const many = element.querySelector(".lib-many");
+const AHEAD = 1200; // px below what is seen that are read already
 const AT_ONCE = 500; // pictures one question may name
 const UNDO_SECONDS = 10;
 const FIELDS = ["tab", "q", "tag", "model", "seed", "from", "to", "of"];
@@ -54,6 +55,7 @@ function writeAddress(step) {
 function look({ step = true } = {}) {
   writeAddress(step);
   chosen.clear();
+  gone.clear();
   anchor = null;
   fetchFirst();
   renderBar();
@@ -287,10 +289,17 @@ function renderEnd() {
   end.replaceChildren(found.length > 24 ? h("div", { class: "lib-more" }, inBin() ? "That is everything in the bin." : "That is everything.") : "");
 }
 
+/** The observer tells only when the end comes or goes: on a wide screen a page may not reach beyond it at all. */
+function fetchIfNear() {
+  const room = document.querySelector("#room").getBoundingClientRect();
+  if (end.getBoundingClientRect().top < room.bottom + AHEAD) fetchMore();
+}
+
 function render() {
   renderList();
   renderEnd();
   mark();
+  requestAnimationFrame(fetchIfNear);
   if (large && !byId(large)) closeLarge();
 }
 
@@ -497,8 +506,8 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !event.target.matches("input, textarea, select") && large === null) (event.preventDefault(), search.focus());
 });
 
-new IntersectionObserver(([entry]) => entry.isIntersecting && fetchMore(), { root: document.querySelector("#room"), rootMargin: "1200px" }).observe(end);
-window.addEventListener("popstate", () => (readAddress(), renderBar(), (items = []), fetchFirst(), fetchChoices()));
+new IntersectionObserver(([entry]) => entry.isIntersecting && fetchMore(), { root: document.querySelector("#room"), rootMargin: `${AHEAD}px` }).observe(end);
+window.addEventListener("popstate", () => (readAddress(), renderBar(), gone.clear(), (items = []), fetchFirst(), fetchChoices()));
 studio.on("pushed", ({ type }) => (type === "library" || type === "resync") && refresh());
 readAddress();
 renderBar();
