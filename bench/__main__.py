@@ -6,7 +6,19 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import attributes, change, portrait, proof, recovery, scrape, start, uploads, webhook, workers
+from bench import (
+    attributes,
+    change,
+    library,
+    portrait,
+    proof,
+    recovery,
+    scrape,
+    start,
+    uploads,
+    webhook,
+    workers,
+)
 from bench.figures import show, write
 from core import log
 
@@ -21,6 +33,7 @@ MEASURES = {
     "recovery": recovery.measure,
     "uploads": uploads.measure,
     "attributes": attributes.measure,
+    "library": library.measure,
 }
 RESULT = Path("test-results/bench.json")
 

@@ -23,7 +23,7 @@ class Waiting:
     """One job of the line. `place` is its place among those that wait for the same provider, None once it runs."""
 
     id: JobId
-    title: str  # the character's name, or "Somebody else's picture"
+    title: str  # the character's name, an attribute image's cell, or "Somebody else's picture"
     model: str
     stage_words: str
     fraction: float | None
@@ -52,10 +52,9 @@ def line_for(person: Person, services: Services) -> Line:
 
 
 def _waiting(row: line.LineRow, person: Person) -> Waiting:
-    shown = (row.character_name or "A new character") if row.may_read else "Somebody else's picture"
     return Waiting(
         id=row.id,
-        title=shown,
+        title=_title(row),
         model=row.model or "",
         stage_words=_words(row),
         fraction=row.progress,
@@ -69,6 +68,12 @@ def _waiting(row: line.LineRow, person: Person) -> Waiting:
         ),
         prompt=row.prompt or "",
     )
+
+
+def _title(row: line.LineRow) -> str:
+    if row.kind == "attribute_image":
+        return f"Attribute image: {row.character_name}"
+    return (row.character_name or "A new character") if row.may_read else "Somebody else's picture"
 
 
 def _words(row: line.LineRow) -> str:

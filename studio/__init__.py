@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 # read once, while gradio is being imported; anything but exactly "False" leaves the reports on
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -19,7 +20,7 @@ from starlette.responses import RedirectResponse
 
 from core.auth import Gate
 from core.services import Services
-from studio import page, serving, theme
+from studio import page, rooms, serving, theme
 from studio.asking import Asking
 
 PATH = "/studio"
@@ -42,19 +43,23 @@ def mount(api: FastAPI, services: Services, gate: Gate) -> FastAPI:
         return RedirectResponse(f"{PATH}/", 307)
 
     api.include_router(serving.routes())
-    api.add_middleware(serving.PageGate, gate=gate, path=PATH, sign_in=SIGN_IN)
-    gr.mount_gradio_app(
-        api,
-        page.build(Asking(services=services, gate=gate)),
-        path=PATH,
-        auth_dependency=person_id,
-        theme=theme.build(),
-        head=serving.head(),
-        footer_links=[],
-        run_history=False,
-        enable_monitoring=False,
-        ssr_mode=False,
-        mcp_server=False,
-        show_error=True,
-    )
+    api.include_router(rooms.slashes(PATH))
+    api.add_middleware(serving.PageGate, gate=gate, path=PATH, pages=rooms.paths(PATH), sign_in=SIGN_IN)
+    with warnings.catch_warnings():
+        # said of every app with several pages, also where server-side rendering is off as it is here
+        warnings.filterwarnings("ignore", message="SSR mode is not supported")
+        gr.mount_gradio_app(
+            api,
+            page.build(Asking(services=services, gate=gate)),
+            path=PATH,
+            auth_dependency=person_id,
+            theme=theme.build(),
+            head=serving.head(),
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            mcp_server=False,
+            show_error=True,
+        )
     return api

@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 import gradio as gr
+from starlette.requests import HTTPConnection
 
 from core import log as logs
 from core.auth import Gate
@@ -38,6 +39,13 @@ class Asking:
     def person(self, request: gr.Request) -> Person:
         """Who sent this event. Raises NotSignedIn where the session has ended since the page was opened."""
         person = None if request.request is None else self.gate.person(request.request)
+        if person is None:
+            raise NotSignedIn("You are signed out. Sign in again; what you typed is kept in this browser.")
+        return person
+
+    def caller(self, request: object) -> Person:
+        """Who asked a server function, which is handed the plain request. Raises NotSignedIn."""
+        person = self.gate.person(request) if isinstance(request, HTTPConnection) else None
         if person is None:
             raise NotSignedIn("You are signed out. Sign in again; what you typed is kept in this browser.")
         return person

@@ -10,7 +10,17 @@ import gradio as gr
 from core import characters
 from core.errors import StudioError
 from core.values import Character, CharacterId, Person
-from studio import components, editor, header, portraits, prompt_bar, proposing, reference
+from studio import (
+    components,
+    editor,
+    header,
+    navigation,
+    portraits,
+    prompt_bar,
+    proposing,
+    reference,
+    rooms,
+)
 from studio.asking import QUIET, Asking, sent, sent_id, told, warn
 
 PUSHES = "/ws"
@@ -42,8 +52,10 @@ def build(asking: Asking) -> gr.Blocks:
     with gr.Blocks(
         title="Portrait Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as demo:
+        navigation.build(asking, "editor")
         parts = _draw(asking)
         _wire(asking, demo, parts)
+    rooms.add(demo, asking)
     demo.queue(default_concurrency_limit=20, max_size=200)
     return demo
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -106,10 +106,11 @@ class PageGate:
     Plain ASGI: Starlette's middleware class would stand in the way of Gradio's streams.
     """
 
-    def __init__(self, app: ASGIApp, *, gate: Gate, path: str, sign_in: str) -> None:
+    def __init__(self, app: ASGIApp, *, gate: Gate, path: str, pages: Collection[str], sign_in: str) -> None:
         self._app = app
         self._gate = gate
         self._path = path
+        self._pages = frozenset(pages)
         self._sign_in = sign_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,7 +118,7 @@ class PageGate:
         if scope["type"] != "http" or not scope["path"].startswith(self._path):
             await self._app(scope, receive, send)
             return
-        is_page = scope["path"].rstrip("/") == self._path
+        is_page = scope["path"].rstrip("/") in self._pages
         if is_page and await run_in_threadpool(self._gate.person, HTTPConnection(scope)) is None:
             await RedirectResponse(self._sign_in, 303)(scope, receive, send)
             return

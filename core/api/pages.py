@@ -18,6 +18,8 @@ _TYPES = {
     "character_portraits": "portraits",
     "jobs": "job",
     "user_library": "library",
+    "attribute_images": "attributes",
+    "style_images": "attributes",
 }
 
 

@@ -83,11 +83,12 @@ class AttributeCategory:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageStyle:
-    """A style that attribute images are drawn in."""
+    """A style that attribute images are drawn in; `tags` go into a character that chooses it."""
 
     key: Key
     label: Words
     words: Words
+    tags: tuple[Words, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

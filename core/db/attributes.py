@@ -286,6 +286,21 @@ def cancel_run(conn: Connection, run_id: UUID) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
+def review(
+    conn: Connection, cell: Cell, names: Sequence[str], *, image_url: str, verdict: ReviewStatus, note: str
+) -> int:
+    """What product says of the picture at `image_url`; how many rows show it under any of `names`, the cell's own first.
+
+    Raises NotAllowed, NotFound, Conflict (a newer picture stands there), BadRequest.
+    """
+    row = conn.execute(
+        "SELECT studio.review_attribute_image(%s, %s::text[], %s, %s, %s, %s)",
+        (cell.category, list(names), cell.style, image_url, verdict.value, note),
+    ).fetchone()
+    assert row is not None  # noqa: S101 — the function returns one row or raises
+    return int(row[0])
+
+
 # -- publishing, as a service ---------------------------------------------------------------------------------------
 
 

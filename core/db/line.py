@@ -17,6 +17,7 @@ class LineRow:
 
     id: JobId
     user_id: PersonId | None
+    kind: str  # public.jobs.job_type
     character_id: CharacterId | None
     character_name: str | None
     provider: str | None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from core import generation, line
+from core import attributes, generation, line
 from core.errors import NotAllowed
-from core.values import Person, PersonId, Role
+from core.values import Cell, Person, PersonId, Role
+from tests import builders
 from tests.builders import a_character, a_finished_portrait, a_request, work
 
 
@@ -70,3 +71,15 @@ def test_a_line_without_a_worker_says_so(services, ana, waiting):
 def test_a_customer_sees_no_line(services, customer, waiting):
     with pytest.raises(NotAllowed):
         line.line_for(customer, services)
+
+
+def test_an_attribute_image_stands_in_the_line_under_its_own_name(services, ana):
+    product = builders.a_person(services.db, "pia", Role.product)
+    cell = Cell(category="body", value="Stocky", style="anime")
+    attributes.generate(product, services, cells=[cell])
+
+    [to_product] = line.line_for(product, services).jobs
+    [to_editor] = line.line_for(ana, services).jobs
+
+    assert (to_product.title, to_product.mine) == ("Attribute image: Stocky, anime", True)
+    assert (to_editor.title, to_editor.prompt) == ("Attribute image: Stocky, anime", "")

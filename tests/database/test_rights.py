@@ -31,6 +31,9 @@ PEOPLE_WITH_A_ROLE = {
     "ask_attribute_image",
     "cancel_attribute_image",
     "cancel_attribute_run",
+    "review_attribute_image",
+    "search_library",  # one check of the role, then an index that row-level security would hide
+    "line",  # whose turn it is, with words only for whom they are
     "price_of",  # a price is no secret of a person
     "price_held",  # the same, as it counts against a limit
     "is_sketched",  # tells of a job only whether the built-in Sketch drew it

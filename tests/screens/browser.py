@@ -118,6 +118,7 @@ def visit(browser: Browser, address: str, **window: object) -> Iterator[Desk]:
     desk.page.on("request", desk.watch.see)
     desk.page.on("pageerror", lambda error: desk.watch.complaints.append(str(error)))
     desk.page.set_default_timeout(10_000)
+    desk.page.set_default_navigation_timeout(30_000)  # a first page on a busy machine
     try:
         desk.page.goto(address)
         yield desk

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from starlette.requests import HTTPConnection
 
 import studio
@@ -32,12 +32,13 @@ DESCRIPTION = "A harbour pilot who reads the tide by smell and never once finish
 
 @dataclass
 class DoorGate:
-    """Lets the local person in for as long as the door is open."""
+    """Lets one person in for as long as the door is open."""
 
     is_open: bool = True
+    is_somebody: Person = LOCAL_PERSON
 
     def person(self, conn: HTTPConnection) -> Person | None:  # noqa: ARG002 - the protocol's name
-        return LOCAL_PERSON if self.is_open else None
+        return self.is_somebody if self.is_open else None
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=15_000)  # what comes at all comes within that, on a busy machine too
     with sync_playwright() as playwright:
         started = launch(playwright)
         yield started

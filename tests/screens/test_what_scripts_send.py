@@ -1,10 +1,13 @@
 """Whatever a browser's script sends with an event is a stranger's word."""
 
+from decimal import Decimal
+
 import gradio as gr
 import pytest
 
+from core.auth import LOCAL_PERSON
 from core.errors import BadRequest, Conflict
-from studio import asking, editor, header, prompt_bar, proposing
+from studio import asking, attributes_page, calls, create_page, editor, header, prompt_bar, proposing
 
 
 def event(**data: object) -> gr.EventData:
@@ -121,3 +124,56 @@ def test_an_unknown_template_is_refused_and_none_is_an_empty_draft():
 def test_where_a_page_of_characters_goes_on_is_a_time_and_an_id(sent: dict[str, str]):
     with pytest.raises(BadRequest):
         header._after(event(**sent))
+
+
+@pytest.mark.parametrize("sent", ["soon", "1.5", "9" * 19, "--4", "²"])
+def test_what_is_no_whole_number_is_refused(sent: str):
+    with pytest.raises(BadRequest):
+        calls.whole_number({"seed": sent}, "seed")
+
+
+@pytest.mark.parametrize("sent", ["NaN", "-1", "1e9", "a dollar", "Infinity"])
+def test_a_spending_limit_is_an_amount(sent: str):
+    with pytest.raises(BadRequest):
+        calls.money({"limit": sent}, "limit")
+
+
+def test_an_amount_may_carry_its_sign():
+    assert calls.money({"limit": "$1.50"}, "limit") == Decimal("1.50")
+    assert calls.money({"limit": " "}, "limit") is None
+
+
+@pytest.mark.parametrize("sent", [["body", "Slim"], "body", [1, 2, 3], None, {"a": 1}])
+def test_what_is_no_cell_of_the_matrix_is_refused(sent: object):
+    with pytest.raises(BadRequest):
+        attributes_page._cell(sent)
+
+
+@pytest.mark.parametrize("sent", [None, [], {"user_id": "me"}, {"version": 3}])
+def test_a_form_with_fields_it_does_not_have_is_refused(sent: object):
+    with pytest.raises(BadRequest):
+        create_page._values({"values": sent})
+
+
+@pytest.mark.parametrize("sent", [None, "page", {"what": "drop"}, {"what": ["page"]}, {}])
+def test_a_question_nobody_answers_is_refused_in_words(sent: object):
+    answer = calls.answering(_Open(), {"page": lambda _person, _sent: "a page"})
+
+    assert "Reload" in str(answer(None, sent))
+
+
+def test_a_bug_behind_a_question_is_an_apology_and_shows_nothing_of_itself():
+    def broken(_person: object, _sent: object) -> object:
+        raise KeyError("secret-of-the-house")
+
+    answer = calls.answering(_Open(), {"page": broken})(None, {"what": "page"})
+
+    assert "secret-of-the-house" not in str(answer)
+    assert "ours" in str(answer)
+
+
+class _Open:
+    """Lets anybody ask, as the local person."""
+
+    def caller(self, _request: object) -> object:
+        return LOCAL_PERSON

@@ -21,6 +21,7 @@ function soon(name) {
 }
 
 function resync() {
+  window.studio.announce("pushed", { type: "resync" });
   soon("record");
   soon("tiles");
   window.studio.badge?.retry();
@@ -28,6 +29,7 @@ function resync() {
 
 function receive(message) {
   if (message.type === "resync") return resync();
+  window.studio.announce("pushed", message); // to whatever else is on the page
   if (desk.id === null || message.character_id !== desk.id) return;
   if (message.type === "character") (soon("record"), window.studio.announce("character"));
   if (message.type === "portraits" || message.type === "job") soon("tiles");
