@@ -109,6 +109,10 @@ class Settings(BaseSettings):
     )
     sketch_limit: int = Field(default=2, ge=1, description="Sketch drawings at once, all workers together.")
 
+    start_chat_url: str | None = Field(
+        default=None,
+        description="Where a chat begins, with {character_id} and perhaps {scene_id} in it; empty: no such button.",
+    )
     public_url: str | None = Field(
         default=None,
         description="Address under which people, and providers' webhooks (https), reach the studio; empty: the request's own.",

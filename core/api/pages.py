@@ -18,6 +18,7 @@ _TYPES = {
     "character_portraits": "portraits",
     "jobs": "job",
     "user_library": "library",
+    "character_scenes": "scenes",
 }
 
 

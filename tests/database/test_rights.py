@@ -42,6 +42,7 @@ PEOPLE_WITH_A_ROLE = {
     "may_read_job",  # asked by policies
     "keep_reference",  # a reference is uploaded, with its confirmation of rights
     "erase_reference",  # and erased
+    "ask_scene",  # a picture of a scene, by the way of a portrait
 }
 WIDE_OPEN = {  # the platform's own policies, as they stood (reference/old-platform.md)
     ("api_providers", "read_providers"),
