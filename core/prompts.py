@@ -69,7 +69,7 @@ def build_scene(
     )
     parts = [
         *words.scene,
-        *_parts(_cut(_line(scene), limits.scene_words, "The scene's text", warnings)),
+        *_parts(_cut(_line(scene), limits.scene_words, "The scene's text", warnings).rstrip(". ")),
         words.subject[character.gender],
         *_tags(character.appearance_tags, limits.scene_tags, "appearance", warnings),
         *([f"wearing {clothing[0]}", *clothing[1:]] if clothing else ()),

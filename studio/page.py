@@ -10,7 +10,7 @@ import gradio as gr
 from core import characters
 from core.errors import StudioError
 from core.values import Character, Person
-from studio import components, editor, header, portraits, prompt_bar
+from studio import components, editor, header, portraits, prompt_bar, scenes
 from studio.asking import QUIET, Asking, sent, sent_id, told, warn
 
 PUSHES = "/ws"
@@ -21,6 +21,7 @@ class _Parts:
     head: header.Header
     edit: editor.Editor
     shown: portraits.Portraits
+    board: gr.HTML
     bar: prompt_bar.PromptBar
     bus: gr.HTML
 
@@ -48,9 +49,11 @@ def _draw(asking: Asking) -> _Parts:
         edit = editor.build(asking)
         components.rail_edge("rail-edge")
         with gr.Column(elem_id="stage"):
+            components.stage_tabs("stage-tabs")
             shown = portraits.build()
+            board = scenes.build()
             bar = prompt_bar.build()
-    return _Parts(head=head, edit=edit, shown=shown, bar=bar, bus=bus)
+    return _Parts(head=head, edit=edit, shown=shown, board=board, bar=bar, bus=bus)
 
 
 def _wire(asking: Asking, demo: gr.Blocks, parts: _Parts) -> None:
@@ -84,6 +87,7 @@ def _wire(asking: Asking, demo: gr.Blocks, parts: _Parts) -> None:
     editor.wire_pushed(asking, parts.edit, parts.bus.record)
     portraits.wire(asking, parts.shown, parts.bus)
     prompt_bar.wire(asking, parts.bar, parts.shown)
+    scenes.wire(asking, parts.board, parts.bar.models)
 
 
 def _everything(

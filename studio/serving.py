@@ -39,8 +39,9 @@ FOREVER: Final = "public, max-age=31536000, immutable"  # the address holds the 
 def files() -> Mapping[str, bytes]:
     """Every file the page asks for, by name. The style is one sheet: the page's, then each component's."""
     found = {path.name: path.read_bytes() for path in sorted(ASSETS.iterdir()) if path.suffix in TYPES}
+    others = [data for name, data in found.items() if name.endswith(".css") and name != "studio.css"]
     sheets = [path.read_bytes() for path in sorted(components.FOLDER.glob("*/*.css"))]
-    return found | {"studio.css": b"\n".join([found["studio.css"], *sheets])}
+    return found | {"studio.css": b"\n".join([found["studio.css"], *others, *sheets])}
 
 
 @cache
@@ -59,8 +60,14 @@ def head() -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">'
         f'<link rel="icon" type="image/svg+xml" href="{base}/favicon.svg">'
         f'<link rel="stylesheet" href="{base}/studio.css">'
-        f"<script>{files()['studio.js'].decode()}</script>"
+        f"<script>{scripts()}</script>"
     )
+
+
+def scripts() -> str:
+    """The page's own scripts: studio.js, on which the others stand, then those by name."""
+    others = [name for name in files() if name.endswith(".js") and name != "studio.js"]
+    return "\n".join(files()[name].decode() for name in ("studio.js", *others))
 
 
 def early_files() -> str:

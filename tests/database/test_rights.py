@@ -42,6 +42,10 @@ PEOPLE_WITH_A_ROLE = {
     "may_read_job",  # asked by policies
     "keep_reference",  # a reference is uploaded, with its confirmation of rights
     "erase_reference",  # and erased
+    "remove_scene",  # a scene is taken out
+    "restore_scene",  # and brought back
+    "keep_card",  # a character card is imported, its object kept whole
+    "keep_brought_picture",  # and its picture, with the confirmation of rights
     "ask_scene",  # a picture of a scene, by the way of a portrait
 }
 WIDE_OPEN = {  # the platform's own policies, as they stood (reference/old-platform.md)
