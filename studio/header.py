@@ -8,7 +8,7 @@ import gradio as gr
 
 from core import characters
 from core.values import Person
-from studio import components
+from studio import components, palette
 from studio.asking import QUIET, Asking, sent, told
 
 LONGEST_SEARCH = 80
@@ -27,10 +27,12 @@ def build(asking: Asking) -> Header:
     with gr.Row(elem_id="topbar"):
         components.brand("brand")
         picker = components.character_picker("picker")
+        components.presence("presence")
         components.view_switch("views")
         with gr.Row(elem_id="savebox"):
             badge = components.save_badge("badge")
             now = gr.Button("Save now", size="sm", elem_id="savenow")
+        palette.build(asking)
         components.theme_toggle("theme")
     now.click(None, None, None, js="() => { window.studio.flush() }")
     _wire_search(asking, picker)

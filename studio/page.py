@@ -44,6 +44,7 @@ def build(asking: Asking) -> gr.Blocks:
 
 def _draw(asking: Asking) -> _Parts:
     bus = components.bus(PUSHES)
+    components.card_desk()
     head = header.build(asking)
     with gr.Row(elem_id="shell"):
         edit = editor.build(asking)

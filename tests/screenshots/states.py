@@ -80,10 +80,6 @@ def _picker(page: Page) -> None:
     page.locator(".cp-entry").first.wait_for()
 
 
-def _more(page: Page) -> None:
-    page.get_by_test_id("more").click()
-
-
 def _palette(page: Page) -> None:
     page.keyboard.press("Control+k")
     page.get_by_test_id("palette").wait_for()
@@ -129,7 +125,6 @@ STATES: Mapping[str, State] = {
     "scene-edit": State(_scene_edit),
     "scene-refused": State(_scene_refused),
     "scene-picture": State(_scene_picture),
-    "more": State(_more),
     "palette": State(_palette),
     "palette-found": State(_palette_found),
     "keyboard": State(_help),
