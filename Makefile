@@ -15,7 +15,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup peers browser studio audit worker emulator test check e2e chaos soak bench lock clean
+.PHONY: help setup peers browser studio audit worker emulator test check e2e chaos soak bench lock clean screenshots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ chaos: $(DEV) ## random faults and killed processes (CHAOS_SECONDS: how long)
 soak: $(DEV) browser ## browser stories and chaos in their full sizes; an hour and more
 	SOAK=1 CHAOS_SECONDS=$${CHAOS_SECONDS:-1200} $(PYTEST) --timeout 0 -m "e2e or chaos" $(ARGS)
 	SOAK=1 $(PYTEST) --timeout 0 tests/contracts/test_schema.py $(ARGS)
+
+screenshots: $(DEV) browser ## every page and state of the studio, into docs/screenshots (ARGS="palette": those alone)
+	$(BIN)/python -m tests.screenshots $(ARGS)
 
 bench: $(DEV) ## what takes how long, beside the budgets
 	$(BIN)/python -m bench $(ARGS)

@@ -1,4 +1,4 @@
-"""Workspace asset → library, portrait, character (SPEC "Auto-save"). Idempotent by job: twice, or from two workers
+"""Workspace asset → library, portrait or scene, character (SPEC "Auto-save"). Idempotent by job: twice, or from two workers
 at once, there is one of each.
 """
 
@@ -17,12 +17,23 @@ from core.db import (
     portraits,
     proofs,
     repeat_on_deadlock,
+    scenes,
 )
 from core.services import Services
 from core.storage import LIBRARY, WORKSPACE
-from core.values import Asset, Character, Job, JobId, JobStatus, PersonId
+from core.values import (
+    SCENE_PICTURE,
+    Asset,
+    Character,
+    Job,
+    JobId,
+    JobStatus,
+    PersonId,
+    scene_of,
+)
 
 TAGS = ("character", "portrait")
+SCENE_TAGS = ("character", "scene")
 _EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/avif": "avif"}
 
 _log = log.get(__name__)
@@ -48,7 +59,8 @@ class _Saving:
         if self.lies_at is not None:
             return self.lies_at
         extension = _EXTENSIONS.get(self.asset.media_type, self.asset.path.rpartition(".")[2])
-        return f"{self.owner}/portraits/{self.job.character_id}/{self.job.id}.{extension}"
+        folder = "portraits" if scene_of(self.job) is None else "scenes"
+        return f"{self.owner}/{folder}/{self.job.character_id}/{self.job.id}.{extension}"
 
     @property
     def thumbnail_path(self) -> str:
@@ -148,7 +160,7 @@ def _file(saving: _Saving, services: Services, *, in_library: bool = True, as_po
             characters.lock(conn, saving.character.id)
         if in_library:
             _list(conn, saving)
-        new = as_portrait and saving.character is not None and _show(conn, saving, saving.character)
+        new = as_portrait and saving.character is not None and _place(conn, saving, saving.character)
         jobs.mark_saved(conn, job.id)
     return new
 
@@ -164,9 +176,19 @@ def _list(conn: Connection, saving: _Saving) -> None:
         owner=saving.owner,
         path=saving.path,
         thumbnail_path=saving.thumbnail_path,
-        tags=TAGS,
+        tags=TAGS if scene_of(saving.job) is None else SCENE_TAGS,
         about=_about(saving.job, saving.character),
     )
+
+
+def _place(conn: Connection, saving: _Saving, character: Character) -> bool:
+    """The picture where it was meant to be seen: among the portraits, or on its scene; False where it is already."""
+    scene_id = scene_of(saving.job)
+    if scene_id is None:
+        return _show(conn, saving, character)
+    if saving.job.cancel_requested:  # it came anyway: kept in the library, shown by itself nowhere
+        return False
+    return scenes.show_picture(conn, scene_id, saving.job, f"{LIBRARY}/{saving.path}")
 
 
 def _show(conn: Connection, saving: _Saving, character: Character) -> bool:
@@ -190,8 +212,10 @@ def _show(conn: Connection, saving: _Saving, character: Character) -> bool:
 
 
 def _about(job: Job, character: Character | None) -> dict[str, object]:
+    scene_id = scene_of(job)
     return {
-        "type": "character_portrait",
+        "type": "character_portrait" if scene_id is None else SCENE_PICTURE,
+        **({} if scene_id is None else {"scene_id": str(scene_id)}),
         "character_id": str(job.character_id),
         "character_name": character.shown_name if character else job.metadata.get("character_name"),
         "consistency_method": job.metadata.get("consistency_method", "none"),

@@ -37,6 +37,9 @@ class Change:
     owner: str | None = None
     status: str | None = None
     stage: str | None = None
+    page: str | None = None  # of presence: which open page, whose, and their name
+    who: str | None = None
+    name: str | None = None
 
 
 RESYNC = Change(table="resync")

@@ -33,6 +33,7 @@ from core.values import (
     PortraitRequest,
     Presets,
     Size,
+    scene_of,
 )
 
 _log = log.get(__name__)
@@ -92,6 +93,7 @@ def request(asked: PortraitRequest, person: Person, services: Services) -> Asked
             height=asked.size.height,
             idempotency_key=asked.idempotency_key,
             retried_from=asked.retried_from,
+            scene_id=asked.scene_id,
             max_waiting=services.settings.max_waiting,
         )
         idle = not workers.any_alive(conn, within=3 * services.settings.heartbeat_seconds)
@@ -278,6 +280,7 @@ def _again(old: Job, model_id: ModelId | None) -> PortraitRequest:
         size=Size(width=int(said.get("width", 1024)), height=int(said.get("height", 1024))),
         idempotency_key=f"retry:{old.id}:{model_id or 'same'}",
         retried_from=old.id,
+        scene_id=scene_of(old),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from core import budgets, policy, prompts, routing
-from core.db import activity, characters, library, models
+from core.db import activity, characters, library, models, scenes
 from core.errors import BadRequest, NotAllowed, NotFound
 from core.routing import PLACEHOLDER, READY, ProviderStanding, Standing
 from core.services import Services
@@ -94,14 +94,17 @@ def make(asked: PortraitRequest, person: Person, services: Services) -> Plan:
     subject = _subject(asked, person, services)
     if asked.prompt is None:
         _refuse_unfinished(subject.traits)
-    policy.check_texts(_texts(subject.traits, asked))
+    scene = _scene(asked, person, services)
+    policy.check_texts(_texts(subject.traits, asked, scene))
     rating, rating_warning = policy.effective_rating(
         asked.content_rating, subject.rating, allow_nsfw=services.settings.allow_nsfw
     )
     match = subject.reference is not None
     choice, price = _route(asked, person, services, match=match)
     can = choice.model.capabilities
-    prompt = _prompt(asked, subject.traits, services, match=match, negative=can.supports_negative)
+    prompt = _prompt(
+        asked, subject.traits, services, scene=scene, match=match, negative=can.supports_negative
+    )
     seed, consistency, seed_warning = _seed(asked, subject, choice.model, match=match)
     extra = tuple(warning for warning in (rating_warning, seed_warning) if warning)
     return Plan(
@@ -300,17 +303,45 @@ def _refuse_unfinished(traits: CharacterTraits) -> None:
 
 
 def _prompt(
-    asked: PortraitRequest, traits: CharacterTraits, services: Services, *, match: bool, negative: bool
+    asked: PortraitRequest,
+    traits: CharacterTraits,
+    services: Services,
+    *,
+    scene: str | None,
+    match: bool,
+    negative: bool,
 ) -> Prompt:
     """The prompt a request brings whole, or one put together from the character."""
     if asked.prompt is not None:
         return Prompt(text=" ".join(asked.prompt.split()))
+    if scene is not None:
+        return prompts.build_scene(
+            traits, scene, asked.presets, match=match, negative=negative, catalog=services.catalog
+        )
     return prompts.build(
         traits, asked.presets, asked.own_words, match=match, negative=negative, catalog=services.catalog
     )
 
 
-def _texts(traits: CharacterTraits, asked: PortraitRequest) -> dict[str, str]:
+def _scene(asked: PortraitRequest, person: Person, services: Services) -> str | None:
+    """The words of the scene that is to be shown, None for a portrait. Raises NotFound, BadRequest."""
+    if asked.scene_id is None:
+        return None
+    with services.db.as_user(person) as conn:
+        scene = scenes.get(conn, asked.scene_id)
+    if scene is None or scene.character_id != asked.character_id:
+        raise NotFound("This scene does not exist any more, or it is not yours.")
+    words = scene.scene_prompt.strip() or scene.scene_description.strip()
+    if not words:
+        raise BadRequest(
+            "Describe the scene first: its picture is made from its description, or from words of its own.",
+            field="scene_description",
+            code="SCENE_UNFINISHED",
+        )
+    return words
+
+
+def _texts(traits: CharacterTraits, asked: PortraitRequest, scene: str | None = None) -> dict[str, str]:
     """Everything a person wrote that could reach a provider, by the API's field names."""
     texts = {
         "name": traits.name,
@@ -318,6 +349,7 @@ def _texts(traits: CharacterTraits, asked: PortraitRequest) -> dict[str, str]:
         "traits": traits.traits,
         "promptOverride": asked.own_words,
         "prompt": asked.prompt or "",
+        "scene": scene or "",
     }
     texts |= {f"appearance_tags[{place}]": tag for place, tag in enumerate(traits.appearance_tags)}
     texts |= {f"clothing_tags[{place}]": tag for place, tag in enumerate(traits.clothing_tags)}

@@ -47,6 +47,42 @@ def build(
     )
 
 
+def build_scene(
+    character: CharacterTraits,
+    scene: str,
+    presets: Presets,
+    *,
+    match: bool,
+    negative: bool,
+    catalog: Catalog,
+) -> Prompt:
+    """The prompt of a scene's picture: the words of the scene first, then who is in it and what they wear.
+
+    `scene` is its own prompt or its description; a chosen outfit is the scene's clothing, else the clothing tags
+    are (SPEC "Prompt"). `match`, `negative` and `warnings` as in `build`.
+    """
+    words, limits = catalog.words, catalog.words.limits
+    warnings: list[str] = []
+    outfit = Presets(outfit=presets.outfit)
+    clothing = _preset_words(outfit, limits, catalog, warnings) or _tags(
+        character.clothing_tags, limits.clothing_tags, "clothing", warnings
+    )
+    parts = [
+        *words.scene,
+        *_parts(_cut(_line(scene), limits.scene_words, "The scene's text", warnings).rstrip(". ")),
+        words.subject[character.gender],
+        *_tags(character.appearance_tags, limits.scene_tags, "appearance", warnings),
+        *([f"wearing {clothing[0]}", *clothing[1:]] if clothing else ()),
+        *(words.identity if match else ()),
+        *words.closing,
+    ]
+    return Prompt(
+        text=_joined(parts),
+        negative=_joined(words.negative) if negative else "",
+        warnings=tuple(warnings),
+    )
+
+
 def build_attribute(cell: AttributeCell, *, negative: bool, catalog: Catalog) -> Prompt:
     """The prompt of one attribute image (SPEC "Attribute images"): an adult, fully clothed, in the cell's style."""
     return _catalogue_picture((cell.category.framing, cell.value.words), cell.style, negative, catalog)

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
 from uuid import UUID
 
-from core import characters, policy
+from core import characters, policy, portraits
 from core.db import activity, scenes
 from core.errors import BadRequest, NotAllowed, NotFound
 from core.services import Services
-from core.values import CharacterId, Person, Role, Scene, SceneId
+from core.values import (
+    Character,
+    CharacterId,
+    Job,
+    JobId,
+    JobStage,
+    JobStatus,
+    ModelId,
+    Person,
+    PortraitRequest,
+    Presets,
+    Role,
+    Scene,
+    SceneId,
+    Size,
+    scene_of,
+)
 
 LONGEST_NAME = 80
 LONGEST_TEXT = 2000
 MOST_STARTERS = 12
 LONGEST_STARTER = 300
 MOST_SCENES = 100
+PICTURE_SIZE = Size(width=1024, height=1024)
 _LONGEST: Mapping[str, int] = {
     "scene_name": LONGEST_NAME,
     "scene_description": LONGEST_TEXT,
@@ -29,6 +48,113 @@ _LABELS: Mapping[str, str] = {
     "system_prompt": "The system prompt",
     "scene_starters": "Starters",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureJob:
+    """A picture of a scene on its way, or the last one that failed. `fraction` runs from 0 to 1, None: not known."""
+
+    id: JobId
+    status: JobStatus
+    words: str
+    fraction: float | None
+    error_words: str
+    can_cancel: bool
+    can_retry: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneCard:
+    """A scene as it is shown. Links end within a day and are empty where there is nothing to show.
+
+    `external` is an address of another site that some other writer put there; `chat_url` is empty where
+    START_CHAT_URL is not set.
+    """
+
+    scene: Scene
+    image_url: str
+    thumb_url: str
+    external: str
+    chat_url: str
+    job: PictureJob | None
+
+
+def cards(character_id: CharacterId, person: Person, services: Services) -> list[SceneCard]:
+    """The scenes of a character in their order, each with its picture and what is being made. Raises NotFound."""
+    character = characters.load(character_id, person, services)
+    with services.db.as_user(person) as conn:
+        found = scenes.of_character(conn, character_id)
+        running = scenes.open_jobs(conn, character_id)
+    newest = {scene_of(job): job for job in reversed(running)}
+    return [_card(scene, newest.get(scene.id), character, services) for scene in found]
+
+
+def picture_request(
+    scene_id: SceneId,
+    character_id: CharacterId,
+    *,
+    model_id: ModelId | None = None,
+    outfit: str | None = None,
+    key: str | None = None,
+) -> PortraitRequest:
+    """The order of a scene's picture, for `generation.preview` and `generation.request`.
+
+    `outfit` is a key of the catalogue or words, and is the scene's clothing; `key` never buys twice.
+    """
+    return PortraitRequest(
+        character_id=character_id,
+        scene_id=scene_id,
+        presets=Presets(outfit=outfit or None),
+        model_id=model_id,
+        size=PICTURE_SIZE,
+        idempotency_key=key,
+    )
+
+
+def _card(scene: Scene, job: Job | None, character: Character, services: Services) -> SceneCard:
+    full = portraits.signed(scene.image_url, character, services)
+    value = scene.image_url or ""
+    return SceneCard(
+        scene=scene,
+        image_url=full,
+        thumb_url=portraits.signed(_thumbnail(value), character, services) or full,
+        external=value if value.startswith(("http://", "https://")) and not full else "",
+        chat_url=_chat_url(scene, services),
+        job=_shown_job(job) if job else None,
+    )
+
+
+def _thumbnail(image_url: str) -> str:
+    """The thumbnail beside a picture that auto-save put there; empty for other writers' addresses."""
+    stem, _, _ = image_url.rpartition(".")
+    return f"{stem}.thumb.webp" if stem and "/scenes/" in image_url else ""
+
+
+def _chat_url(scene: Scene, services: Services) -> str:
+    """Where a chat in this scene begins. A template without {scene_id} gets it as a parameter."""
+    template = services.settings.start_chat_url or ""
+    if not template:
+        return ""
+    if "{scene_id}" not in template:
+        template += ("&" if "?" in template else "?") + "scene={scene_id}"
+    return template.replace("{character_id}", quote(str(scene.character_id))).replace(
+        "{scene_id}", quote(str(scene.id))
+    )
+
+
+def _shown_job(job: Job) -> PictureJob:
+    is_unknown = job.stage is JobStage.outcome_unknown
+    has_failed = job.status is JobStatus.failed
+    words = "Not made" if has_failed else portraits.STAGE_WORDS[job.stage or JobStage.waiting]
+    return PictureJob(
+        id=job.id,
+        status=job.status,
+        words=words,
+        fraction=job.progress,
+        error_words=job.error_message or "",
+        can_cancel=not job.status.is_final and not job.cancel_requested and not is_unknown,
+        can_retry=has_failed,
+    )
 
 
 def of_character(character_id: CharacterId, person: Person, services: Services) -> list[Scene]:

@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     )
     start_chat_url: str | None = Field(
         default=None,
-        description="Where Start chat leads, with {character_id} in it; empty: the studio offers no chat.",
+        description="Where Start chat leads, with {character_id} and perhaps {scene_id} in it; empty: the studio offers no chat.",
     )
     preview_url: str | None = Field(
         default=None,

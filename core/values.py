@@ -261,6 +261,7 @@ class PortraitRequest:
 
     character_id: CharacterId | None = None
     character: CharacterTraits | None = None  # instead of an id: a character that is not saved yet
+    scene_id: SceneId | None = None  # the picture of a scene of that character, not a portrait
     prompt: str | None = field(default=None, repr=False)  # whole and final: the older call brings its own
     own_words: str = ""
     presets: Presets = field(default_factory=Presets)
@@ -443,6 +444,19 @@ class Job:
     def provider(self) -> str:
         """The provider it was routed to, as written when it was asked."""
         return str(self.metadata.get("provider", ""))
+
+
+SCENE_PICTURE = "character_scene"  # metadata.destination of the picture of a scene
+
+
+def scene_of(job: Job) -> SceneId | None:
+    """The scene a job of ours makes a picture of; None for a portrait and for the platform's own jobs."""
+    if job.runner != "studio" or job.metadata.get("destination") != SCENE_PICTURE:
+        return None
+    try:
+        return SceneId(UUID(str(job.metadata.get("scene_id"))))
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import gradio as gr
 from core import catalog, characters
 from core.errors import BadRequest
 from core.values import CharacterId, Person
-from studio import components, going_public, story
+from studio import components, going_public, palette, story
 from studio.asking import QUIET, Asking, sent, sent_id, told
 
 LONGEST_SEARCH = 80
@@ -31,11 +31,13 @@ def build(asking: Asking) -> Header:
         components.brand("brand")
         components.back_button("back")
         picker = components.character_picker("picker")
+        components.presence("presence")
         components.view_switch("views")
         with gr.Row(elem_id="savebox"):
             badge = components.save_badge("badge")
             now = gr.Button("Save now", size="sm", elem_id="savenow")
         components.desk_menu("desk_menu", chat=asking.services.settings.start_chat_url or "")
+        palette.build(asking)
         components.theme_toggle("theme")
     _dialogs(asking)
     now.click(None, None, None, js="() => { window.studio.flush() }")

@@ -20,6 +20,7 @@ from studio import (
     proposing,
     reference,
     rooms,
+    scenes,
 )
 from studio.asking import QUIET, Asking, sent, sent_id, told, warn
 
@@ -31,6 +32,7 @@ class _Parts:
     head: header.Header
     edit: editor.Editor
     shown: portraits.Portraits
+    board: gr.HTML
     bar: prompt_bar.PromptBar
     bus: gr.HTML
 
@@ -62,15 +64,18 @@ def build(asking: Asking) -> gr.Blocks:
 
 def _draw(asking: Asking) -> _Parts:
     bus = components.bus(PUSHES)
+    components.card_desk()
     head = header.build(asking)
     with gr.Row(elem_id="shell"):
         edit = editor.build(asking)
         proposing.build(asking)
         components.rail_edge("rail-edge")
         with gr.Column(elem_id="stage"):
+            components.stage_tabs("stage-tabs")
             shown = portraits.build()
+            board = scenes.build()
             bar = prompt_bar.build()
-    return _Parts(head=head, edit=edit, shown=shown, bar=bar, bus=bus)
+    return _Parts(head=head, edit=edit, shown=shown, board=board, bar=bar, bus=bus)
 
 
 def _wire(asking: Asking, demo: gr.Blocks, parts: _Parts) -> None:
@@ -128,6 +133,7 @@ def _wire(asking: Asking, demo: gr.Blocks, parts: _Parts) -> None:
     portraits.wire(asking, parts.shown, parts.bus)
     prompt_bar.wire(asking, parts.bar, parts.shown)
     reference.wire(asking, parts.bar.reference, [parts.edit.models, parts.bar.models])
+    scenes.wire(asking, parts.board, parts.bar.models)
 
 
 def _everything(

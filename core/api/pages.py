@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncGenerator
+from typing import cast
+from uuid import UUID
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from starlette.concurrency import run_in_threadpool
 
 from core.events import Change, Subscription
+from core.presence import TABLE, OpenPage
 from core.services import Services
-from core.values import Person
+from core.values import CharacterId, Person
 
 _PING_EVERY = 20.0
+_CALM = 0.25  # seconds between two words of one page: a wild script reaches nobody faster
+_LONGEST_WORD = 500
 _TYPES = {
     "characters": "character",
     "character_portraits": "portraits",
@@ -20,6 +27,7 @@ _TYPES = {
     "user_library": "library",
     "attribute_images": "attributes",
     "style_images": "attributes",
+    "character_scenes": "scenes",
 }
 
 
@@ -36,21 +44,28 @@ def router() -> APIRouter:
         if person is None:
             await socket.close(4401, "Sign in first.")
             return
+        page = OpenPage(person, services)
         with services.events.subscribe(person) as subscription:
-            async with _until_gone(socket) as gone:
-                await _forward(socket, subscription, gone)
+            try:
+                async with _until_gone(socket, page) as gone:
+                    await _forward(socket, subscription, gone, page, person)
+            finally:
+                await run_in_threadpool(page.leave)
 
     return found
 
 
 @contextlib.asynccontextmanager
-async def _until_gone(socket: WebSocket) -> AsyncGenerator[asyncio.Task[None]]:
-    """A task that ends when the page leaves."""
+async def _until_gone(socket: WebSocket, page: OpenPage) -> AsyncGenerator[asyncio.Task[None]]:
+    """A task that ends when the page leaves; until then it hears what the page says."""
 
     async def drain() -> None:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
             while True:
-                await socket.receive_text()
+                said = _understood(await socket.receive_text())
+                if said is not None:
+                    await run_in_threadpool(page.go_to, said[0])
+                    await asyncio.sleep(_CALM)
 
     reader = asyncio.create_task(drain())
     try:
@@ -60,7 +75,30 @@ async def _until_gone(socket: WebSocket) -> AsyncGenerator[asyncio.Task[None]]:
         await asyncio.wait({reader})
 
 
-async def _forward(socket: WebSocket, subscription: Subscription, gone: asyncio.Task[None]) -> None:
+def _understood(words: str) -> tuple[CharacterId | None] | None:
+    """The character a page says it shows; None where it says nothing we know: a client's words."""
+    if len(words) > _LONGEST_WORD:
+        return None
+    try:
+        said: object = json.loads(words)
+        if not isinstance(said, dict):
+            return None
+        known = cast("dict[str, object]", said)
+        if known.get("type") != "at":
+            return None
+        named = known.get("character_id")
+        return (CharacterId(UUID(str(named))) if named else None,)
+    except (ValueError, RecursionError):
+        return None
+
+
+async def _forward(
+    socket: WebSocket,
+    subscription: Subscription,
+    gone: asyncio.Task[None],
+    page: OpenPage,
+    person: Person,
+) -> None:
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         while not gone.done():
             waiting = asyncio.create_task(subscription.next(_PING_EVERY))
@@ -68,12 +106,25 @@ async def _forward(socket: WebSocket, subscription: Subscription, gone: asyncio.
             if not waiting.done():
                 waiting.cancel()
                 return
-            await socket.send_json(_message(waiting.result()))
+            change = waiting.result()
+            if change is not None and page.answers(change):
+                await run_in_threadpool(page.answer)
+            if change is None or not page.said_by_itself(change):
+                await socket.send_json(_message(change, person))
 
 
-def _message(change: Change | None) -> dict[str, str | None]:
+def _message(change: Change | None, person: Person) -> dict[str, str | bool | None]:
     if change is None:
         return {"type": "ping"}
+    if change.table == TABLE:
+        return {
+            "type": TABLE,
+            "op": change.op,
+            "character_id": change.character_id,
+            "page": change.page,
+            "name": change.name,
+            "mine": change.who == str(person.id),
+        }
     return {
         "type": _TYPES.get(change.table, "resync"),
         "op": change.op,

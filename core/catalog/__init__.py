@@ -167,6 +167,8 @@ class PromptLimits:
     clothing_tags: Annotated[int, Field(ge=1)]
     own_words: Annotated[int, Field(ge=1)]
     preset_words: Annotated[int, Field(ge=1)]
+    scene_tags: Annotated[int, Field(ge=1)]
+    scene_words: Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +176,7 @@ class PromptWords:
     """The fixed words of a prompt, in the order they are used."""
 
     opening: tuple[Words, ...]
+    scene: tuple[Words, ...]
     subject: Mapping[Gender, Words]
     identity: tuple[Words, ...]
     closing: tuple[Words, ...]

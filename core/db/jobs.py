@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from psycopg import Cursor
+from psycopg import Cursor, sql
 from psycopg.rows import RowMaker
 
 from core.db import Connection
 from core.errors import LeaseLost
-from core.values import CharacterId, Job, JobId, JobStage, JobStatus, ModelId, PersonId
+from core.values import CharacterId, Job, JobId, JobStage, JobStatus, ModelId, PersonId, SceneId
 
 COLUMNS = """
     j.id, j.user_id, j.character_id, j.status, j.stage, j.runner, j.lease, j.attempts, j.original_prompt,
@@ -69,16 +69,19 @@ def ask(
     idempotency_key: str | None,
     retried_from: JobId | None,
     max_waiting: int,
+    scene_id: SceneId | None = None,
 ) -> tuple[JobId, bool]:
     """T1: job row, estimate and queue entry at once, as the person of this connection.
 
     Returns the job and whether it is new (False: this key has asked before). Raises BudgetSpent, NotAllowed,
     NotFound, NoSuchModel, TooMany.
     """
+    what = ("ask", character_id) if scene_id is None else ("ask_scene", scene_id)
+    statement = sql.SQL("SELECT job_id, created FROM studio.{}(%s, %s, %s, %s, %s, %s, %s, %s, %s)")
     row = conn.execute(
-        "SELECT job_id, created FROM studio.ask(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        statement.format(sql.Identifier(what[0])),
         (
-            character_id,
+            what[1],
             model_id,
             prompt,
             json.dumps(metadata),

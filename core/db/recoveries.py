@@ -157,7 +157,9 @@ _STUCK = """(
 # Completed with its picture, and it belongs into the library and is not there.
 NOT_IN_LIBRARY = f"""(
     j.status = 'completed' AND j.character_id IS NOT NULL AND j.stage IS DISTINCT FROM 'saved'
-    AND j.stage IS DISTINCT FROM 'not_saved' AND (j.metadata ->> 'destination') = 'character_portrait'
+    AND j.stage IS DISTINCT FROM 'not_saved'
+    AND ((j.metadata ->> 'destination') = 'character_portrait'
+         OR (j.runner = 'studio' AND (j.metadata ->> 'destination') = 'character_scene'))
     AND (j.runner = 'studio' OR EXISTS (SELECT FROM public.characters c WHERE c.id = j.character_id))
     AND (j.runner = 'studio' OR j.completed_at < now() - make_interval(secs => %(delay)s))
     AND {_ASSET}

@@ -8,8 +8,8 @@ from uuid import UUID
 from psycopg import sql
 from psycopg.rows import class_row
 
-from core.db import Connection
-from core.values import CharacterId, Scene, SceneId
+from core.db import Connection, jobs
+from core.values import CharacterId, Job, Scene, SceneId
 
 COLUMNS = """
     s.id, s.character_id, s.scene_name, coalesce(s.scene_description, '') AS scene_description,
@@ -75,13 +75,52 @@ def update(conn: Connection, scene_id: SceneId, values: Mapping[str, object]) ->
         return cursor.execute(statement, {**values, "_id": scene_id}).fetchone()
 
 
-def set_image(conn: Connection, scene_id: SceneId, image_url: str) -> bool:
-    """The picture of a scene, as bucket/path; False where the scene is gone."""
+def show_picture(conn: Connection, scene_id: SceneId, job: Job, image_url: str) -> bool:
+    """The picture of a job (bucket/path) as its scene's; False where a picture asked for later stands there.
+
+    A scene that was taken out meanwhile comes back with the picture.
+    """
+    about = {"scene": scene_id, "character": job.character_id, "image": image_url, "asked": job.created_at}
+    conn.execute(
+        """
+        UPDATE studio.removed_scenes r SET scene = r.scene || jsonb_build_object('image_url', %(image)s::text)
+        WHERE r.id = %(scene)s AND r.character_id = %(character)s
+        """,
+        about,
+    )
     cursor = conn.execute(
-        "UPDATE public.character_scenes SET image_url = %s, updated_at = now() WHERE id = %s",
-        (image_url, scene_id),
+        """
+        UPDATE public.character_scenes s SET image_url = %(image)s, updated_at = now()
+        WHERE s.id = %(scene)s AND s.character_id = %(character)s AND s.image_url IS DISTINCT FROM %(image)s
+          AND NOT EXISTS (
+            SELECT FROM public.jobs later
+            WHERE later.character_id = s.character_id AND (later.metadata ->> 'destination') = 'character_scene'
+              AND later.metadata ->> 'scene_id' = s.id::text AND later.stage = 'saved'
+              AND NOT later.cancel_requested AND later.created_at > %(asked)s)
+        """,
+        about,
     )
     return cursor.rowcount == 1
+
+
+def open_jobs(conn: Connection, character_id: CharacterId, *, limit: int = 60) -> list[Job]:
+    """Jobs that are becoming pictures of scenes, or failed lately at it; the newest first."""
+    with conn.cursor(row_factory=jobs.as_job) as cursor:
+        return cursor.execute(
+            f"""
+            SELECT {jobs.COLUMNS} FROM public.jobs j
+            WHERE j.character_id = %(character)s AND (j.metadata ->> 'destination') = 'character_scene'
+              AND j.runner = 'studio'
+              AND (j.status IN ('queued', 'processing')
+                   OR (j.status = 'completed' AND j.stage = 'saving'
+                       AND EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = j.id))
+                   OR (j.status = 'failed' AND j.created_at > now() - interval '7 days'
+                       AND j.metadata ->> 'dismissed' IS NULL
+                       AND NOT EXISTS (SELECT FROM public.jobs again WHERE again.retried_from = j.id)))
+            ORDER BY j.created_at DESC LIMIT %(limit)s
+            """,
+            {"character": character_id, "limit": limit},
+        ).fetchall()
 
 
 def reorder(conn: Connection, character_id: CharacterId, ids: Sequence[UUID]) -> None:

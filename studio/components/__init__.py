@@ -61,6 +61,34 @@ def view_switch(elem_id: str) -> gr.HTML:
     return _part("view_switch", elem_id=elem_id)
 
 
+def stage_tabs(elem_id: str) -> gr.HTML:
+    """Portraits or Scenes in the middle of the page; `body[data-stage]` says which."""
+    return _part("stage_tabs", elem_id=elem_id)
+
+
+def scene_board(elem_id: str) -> gr.HTML:
+    """Value: {character_id, at, scenes, outfits, limits, answer: {number, state, sentence, field, plan}}.
+
+    Fires `read` {character} and `act` {action, character, number, …}; the answer carries the same number.
+    """
+    return _part("scene_board", elem_id=elem_id)
+
+
+def palette(elem_id: str) -> gr.HTML:
+    """The commands behind Ctrl K. Value: {people: [{id, name, thumb_url}], search}. Fires `find` {search}."""
+    return _part("palette", elem_id=elem_id)
+
+
+def presence(elem_id: str) -> gr.HTML:
+    """Who else has the character on the desk open; it speaks through the page's socket."""
+    return _part("presence", elem_id=elem_id)
+
+
+def card_desk() -> gr.HTML:
+    """Dialogs for character cards: many in, one out. It talks to /cards."""
+    return _part("card_desk")
+
+
 def rail_edge(elem_id: str) -> gr.HTML:
     """The edge by which the details are made wider: 280 to 480 pixels, remembered by the browser."""
     return _part("rail_edge", elem_id=elem_id)

@@ -49,6 +49,11 @@ PEOPLE_WITH_A_ROLE = {
     "keep_reference",  # a reference is uploaded, with its confirmation of rights
     "erase_reference",  # and erased
     "rate_portrait",  # a person rates a portrait for themselves
+    "remove_scene",  # a scene is taken out
+    "restore_scene",  # and brought back
+    "keep_card",  # a character card is imported, its object kept whole
+    "keep_brought_picture",  # and its picture, with the confirmation of rights
+    "ask_scene",  # a picture of a scene, by the way of a portrait
 }
 WIDE_OPEN = {  # the platform's own policies, as they stood (reference/old-platform.md)
     ("api_providers", "read_providers"),

@@ -28,6 +28,7 @@ function resync() {
 }
 
 function receive(message) {
+  window.studio.announce("push", message);
   if (message.type === "resync") return resync();
   window.studio.announce("pushed", message); // to whatever else is on the page
   if (desk.id === null || message.character_id !== desk.id) return;
@@ -40,7 +41,8 @@ function connect() {
   socket.onopen = () => {
     pause = 500;
     window.studio.back();
-    if (!first) resync();
+    window.studio.announce("push-open");
+    if (!first) (window.studio.announce("push", { type: "resync" }), resync());
     first = false;
   };
   socket.onmessage = (event) => receive(JSON.parse(event.data));
@@ -55,5 +57,6 @@ function connect() {
 window.addEventListener("pagehide", () => ((leaving = true), socket?.close()));
 // a page from the back-forward cache has lost its socket
 window.addEventListener("pageshow", (event) => event.persisted && ((leaving = false), connect()));
+on("say", (message) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message)));
 on("ask-tiles", () => soon("tiles"));
 connect();

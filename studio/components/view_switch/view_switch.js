@@ -1,4 +1,4 @@
-/* On a phone: which half of the page is shown. */
+/* On a phone: which part of the page is shown. */
 const tabs = [...element.querySelectorAll("[role=tab]")];
 const mark = (view) => tabs.forEach((tab) => {
   const on = tab.dataset.view === view;
@@ -8,7 +8,8 @@ const mark = (view) => tabs.forEach((tab) => {
 element.addEventListener("click", (event) => event.target.dataset.view && window.studio.setView(event.target.dataset.view));
 element.addEventListener("keydown", (event) => {
   if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-  const other = tabs.find((tab) => tab.tabIndex === -1);
+  const at = tabs.findIndex((tab) => tab.tabIndex === 0);
+  const other = tabs[(at + (event.key === "ArrowRight" ? 1 : tabs.length - 1)) % tabs.length];
   window.studio.setView(other.dataset.view);
   other.focus();
 });

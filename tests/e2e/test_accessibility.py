@@ -1,0 +1,62 @@
+"""axe-core finds no serious fault on any page and in any state, light or dark, large or small."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.screens.browser import launch, visit
+from tests.screenshots.__main__ import THEMES, WINDOWS
+from tests.screenshots.states import STATES, address
+from tests.screenshots.world import World, made_up
+
+AXE = (Path(__file__).parents[1] / "axe" / "axe.min.js").read_text()
+# WCAG 2.2 AA and below; "serious" and "critical" are axe's own two upper grades.
+RUN = """async () => {
+  const found = await axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], resultTypes: ["violations"] });
+  return found.violations.filter((one) => one.impact === "serious" || one.impact === "critical")
+    .flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.target.join(" ")} ${node.failureSummary.split("\\n").slice(1, 2)}`));
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = launch(playwright)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with made_up() as made:
+        yield made
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("name", STATES)
+def test_no_state_has_a_serious_fault(name: str, window: str, theme: str, world: World, browser: Browser):
+    state = STATES[name]
+    look = {"color_scheme": theme, "reduced_motion": "reduce", **WINDOWS[window]}
+    with visit(browser, address(world, state), **look) as desk:
+        desk.settle()
+        state.steps(desk.page)
+        desk.page.wait_for_timeout(300)
+        desk.page.evaluate(AXE)
+
+        assert desk.page.evaluate(RUN) == []
+
+
+def test_a_fault_would_be_found(world: World, browser: Browser):
+    with visit(browser, address(world, STATES["editor"])) as desk:
+        desk.settle()
+        desk.page.evaluate("document.querySelector('#theme button').removeAttribute('aria-label')")
+        desk.page.evaluate("document.querySelector('#theme button').removeAttribute('title')")
+        desk.page.evaluate(AXE)
+
+        found = desk.page.evaluate(RUN)
+
+    assert [one for one in found if one.startswith("button-name")]

@@ -1,0 +1,131 @@
+"""The world the pictures are taken of: made through the use cases, with Sketch as the provider."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from core import characters, generation, scenes, worker
+from core import portraits as shown
+from core.auth import LOCAL_PERSON
+from core.db import people
+from core.services import Services, open_services
+from core.settings import Settings
+from core.values import Character, PortraitRequest, Presets
+from tests.screens.conftest import DoorGate, built, eventually, serving
+
+CAST = (
+    (
+        "Mira Vantongeren",
+        "female",
+        "Harbour pilot",
+        ["silver hair", "green eyes", "freckles"],
+        ["oilskin coat"],
+    ),
+    (
+        "Otto Klingbeil",
+        "male",
+        "Retired tram driver",
+        ["grey moustache", "round glasses"],
+        ["cardigan", "cap"],
+    ),
+    ("Sunniva Aas", "non-binary", "Keeper of a tiny museum of keys", ["copper curls"], ["corduroy suit"]),
+)
+DESCRIPTION = (
+    "{name} knows every shortcut in town, tells long stories about short journeys, and never spills tea."
+)
+SCENES = (
+    ("The night ferry", "A wet deck under swaying lanterns; the last crossing before the storm.", ["Mind the step.", "Tea?"]),
+    ("Sunday market", "Stalls of oranges and old radios, a brass band that knows three songs.", ["You look lost."]),
+    ("The signal room", "Charts on every wall, a kettle that never gets to rest.", []),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class World:
+    """A running studio and who lives in it; `empty` is a character that has nothing yet."""
+
+    url: str
+    services: Services
+    gate: DoorGate
+    hero: Character
+    empty: Character
+
+    def address(self, character: Character | None) -> str:
+        return f"{self.url}/studio/" + (f"?character={character.id}" if character else "")
+
+
+@contextlib.contextmanager
+def made_up() -> Iterator[World]:
+    """The world on an embedded database of its own, gone at the end."""
+    with tempfile.TemporaryDirectory() as home:
+        settings = Settings(
+            _env_file=None,
+            studio_home=Path(home),
+            sketch_seconds=0.2,
+            autosave_delay=0,
+            team_sharing=True,
+            start_chat_url="https://chat.example/{character_id}",
+            log_level="ERROR",
+        )
+        with open_services(settings) as services:
+            with services.db.as_service() as conn:
+                people.insert_missing(conn, LOCAL_PERSON.id, "local@studio.invalid")
+            gate = DoorGate()
+            hero, empty = _cast(services)
+            with serving(built(services, gate)) as url:
+                yield World(url, services, gate, hero, empty)
+
+
+def _cast(services: Services) -> tuple[Character, Character]:
+    known = [_person(services, *one) for one in CAST]
+    hero = known[0]
+    for name, description, starters in SCENES:
+        values = {"scene_name": name, "scene_description": description, "scene_starters": starters}
+        scenes.create(hero.id, values, LOCAL_PERSON, services)
+    _pictures(services, known)
+    empty = characters.create(LOCAL_PERSON, services, {"name": "Nobody Yet"})
+    return characters.load(hero.id, LOCAL_PERSON, services), empty
+
+
+def _person(
+    services: Services, name: str, gender: str, role: str, looks: list[str], clothes: list[str]
+) -> Character:
+    values = {
+        "name": name,
+        "gender": gender,
+        "role": role,
+        "description": DESCRIPTION.format(name=name.split(maxsplit=1)[0]),
+        "appearance_tags": looks,
+        "clothing_tags": clothes,
+    }
+    return characters.create(LOCAL_PERSON, services, values)
+
+
+def _pictures(services: Services, known: list[Character]) -> None:
+    """Portraits for everybody, six for the hero, and pictures of the first two scenes."""
+    hero = known[0]
+    orders = [
+        PortraitRequest(character_id=one.id, presets=Presets(pose=pose), idempotency_key=str(uuid4()))
+        for one in known
+        for pose in (
+            ("standing", "profile", "sitting", "close-up", "back", "lying") if one is hero else ("standing",)
+        )
+    ]
+    cards = scenes.cards(hero.id, LOCAL_PERSON, services)
+    orders += [scenes.picture_request(card.scene.id, hero.id, key=str(uuid4())) for card in cards[:2]]
+    with worker.in_thread(services):
+        for order in orders:
+            generation.request(order, LOCAL_PERSON, services)
+        eventually(lambda: _all_there(services, hero), within=240)
+    services.stopping.clear()
+
+
+def _all_there(services: Services, hero: Character) -> bool:
+    tiles = shown.tiles(hero.id, LOCAL_PERSON, services)
+    drawn = [card for card in scenes.cards(hero.id, LOCAL_PERSON, services) if card.image_url]
+    return sum(tile.kind == "portrait" for tile in tiles) == 6 and len(drawn) == 2
