@@ -110,7 +110,7 @@ def test_pages_hold_every_row_once_also_while_rows_come_and_go(services, ana, ds
     assert third.next_cursor == ""
 
 
-@pytest.mark.parametrize("cursor", ["x", "1_2", "99999999999999999999999_" + str(uuid4()), "_"])
+@pytest.mark.parametrize("cursor", ["x", "1_2", "9" * 23 + "_" + "0" * 32, "_"])
 def test_a_made_up_cursor_is_refused_in_words(services, ana, cursor):
     with pytest.raises(BadRequest, match="first page"):
         library.page(Wanted(), ana, services, cursor=cursor)
