@@ -6,16 +6,15 @@
   const { h, icon } = studio;
   let number = 0;
 
-  /** Opens a dialog. `mayClose` is asked before a person closes it; `onClose` runs once it is gone. */
-  function dialog({ title, body, foot = [], isWide = false, mayClose = () => true, onClose = null, testid = "dialog" }) {
+  /** Opens a dialog and returns {card, close, isOpen, show}. `show` draws it anew where it stands, with any of title,
+      sentence, body and foot. `mayClose` is asked before a person closes it; `onClose` runs once it is gone. The focus
+      goes to what carries `data-first`, to the first field, to the main button, or to the cross. */
+  function dialog({ title, sentence = "", body = [], foot = [], isWide = false, mayClose = () => true, onClose = null, testid = "dialog" }) {
     const opener = document.activeElement;
     const id = `dg-${++number}`;
-    const heading = h("h2", { id }, title);
-    const shut = h("button", { type: "button", class: "dg-x", "aria-label": "Close", onclick: () => leave() }, icon("close"));
-    const content = h("div", { class: "dg-body" }, ...body);
-    const card = h("section", { class: `dg-card${isWide ? " dg-wide" : ""}`, role: "dialog", "aria-modal": "true", "aria-labelledby": id, "data-testid": testid },
-      h("header", { class: "dg-head" }, heading, shut), content, foot.length ? h("footer", { class: "dg-foot" }, ...foot) : null);
+    const card = h("section", { class: `dg-card${isWide ? " dg-wide" : ""}`, role: "dialog", "aria-modal": "true", "aria-labelledby": id, "data-testid": testid });
     const shade = h("div", { class: "dg" }, card);
+    const now = { title, sentence, body, foot };
     const close = () => {
       if (!shade.isConnected) return;
       shade.remove();
@@ -23,14 +22,35 @@
       onClose?.();
     };
     const leave = () => mayClose() && close();
+    const begin = () => (FIRST.map((stop) => card.querySelector(stop)).find((stop) => stop && !stop.disabled)).focus();
+    const show = (changed = {}) => {
+      Object.assign(now, changed);
+      const top = card.querySelector(".dg-body")?.scrollTop ?? 0;
+      const wasInside = card.contains(document.activeElement);
+      card.replaceChildren(...parts(id, now, leave));
+      card.querySelector(".dg-body").scrollTop = top;
+      if (wasInside && !card.contains(document.activeElement)) begin();
+    };
     shade.addEventListener("pointerdown", (event) => event.target === shade && leave());
     card.addEventListener("keydown", (event) => {
       if (event.key === "Escape") (event.stopPropagation(), leave());
       else studio.trapTab(event, card);
     });
+    show();
     (document.querySelector(".gradio-container") ?? document.body).append(shade);
-    (content.querySelector("input:not([type=hidden]), textarea, select") ?? shut).focus();
-    return { card, body: content, close, retitle: (words) => (heading.textContent = words) };
+    begin();
+    return { card, close, show, isOpen: () => shade.isConnected };
+  }
+
+  const FIRST = ["[data-first]", ".dg-body :is(input:not([type=hidden]), textarea, select)", ".dg-foot .ps-primary", ".dg-x"];
+
+  function parts(id, { title, sentence, body, foot }, leave) {
+    const words = h("div", {}, h("h2", { id }, title), sentence ? h("p", {}, sentence) : null);
+    const shut = h("button", { type: "button", class: "dg-x", "aria-label": "Close", onclick: leave }, icon("close"));
+    const actions = foot.filter(Boolean);
+    const content = h("div", { class: "dg-body" }, ...body);
+    if (!content.querySelector("button, a, input, textarea, select")) Object.entries({ tabindex: "0", role: "group", "aria-labelledby": id }).forEach(([name, value]) => content.setAttribute(name, value)); // scrolls by keyboard
+    return [h("header", { class: "dg-head" }, words, shut), content, ...(actions.length ? [h("footer", { class: "dg-foot" }, ...actions)] : [])];
   }
 
   const length = (text) => [...text].length;

@@ -1,10 +1,10 @@
-/* What the editor's parts share: more icons, dialogs, and the difference of two texts, word by word. Texts of people
+/* What the editor's parts share: more icons and the difference of two texts, word by word. Texts of people
    are shown through textContent only. */
 (() => {
   "use strict";
 
   const studio = window.studio;
-  const { h, icon } = studio;
+  const { h } = studio;
 
   Object.assign(studio.icons, {
     chat: "M5 5h14v10.500h-7.500L7 19v-3.500H5z",
@@ -15,38 +15,7 @@
     lock: "M6.500 11h11v8.500h-11zM9 11V8a3 3 0 0 1 6 0v3",
     swap: "M7 8h11m-3-3 3 3-3 3M17 16H6m3-3-3 3 3 3",
     undo: "M9 8 5 12l4 4m-4-4h9a5 5 0 0 1 0 9h-2",
-    up: "m6.500 14.500 5.500-5.500 5.500 5.500",
   });
-
-  /* ---- dialogs ---- */
-
-  /** A dialog over the page. Escape, a press beside it and its cross close it; the focus stays inside, and goes back.
-      `render` fills the card each time it is opened. */
-  studio.dialog = (shade, { onClose = null } = {}) => {
-    const card = shade.querySelector(".dg-card");
-    let last = null;
-    const isOpen = () => !shade.hidden;
-    const close = () => {
-      if (!isOpen()) return;
-      shade.hidden = true;
-      onClose?.();
-      last?.focus?.();
-    };
-    const open = () => {
-      if (!isOpen()) last = document.activeElement;
-      shade.hidden = false;
-      (card.querySelector("[data-first]") ?? card.querySelector("button, input"))?.focus();
-    };
-    shade.addEventListener("pointerdown", (event) => event.target === shade && close());
-    card.addEventListener("keydown", (event) => (event.key === "Escape" ? (event.stopPropagation(), close()) : studio.trapTab(event, card)));
-    return { open, close, isOpen, card };
-  };
-
-  /** The top of a dialog: what it is, one sentence, and the cross. */
-  studio.dialogHead = (id, title, sentence, close) =>
-    h("header", { class: "dg-head" },
-      h("div", {}, h("h2", { id }, title), sentence ? h("p", {}, sentence) : null),
-      h("button", { type: "button", class: "dg-x", "aria-label": "Close", onclick: close }, icon("close")));
 
   /* ---- two texts, word by word ---- */
 

@@ -1,4 +1,4 @@
-/* What the pages beside the editor share: asking their server, dialogs, days, busy pictures. Text of people
+/* What the pages beside the editor share: asking their server, days, busy pictures. Text of people
    reaches the page through textContent and setAttribute only. */
 (() => {
   "use strict";
@@ -14,7 +14,6 @@
     rows: "M4 6.500h16M4 12h16M4 17.500h16",
     tag: "M4 4.500h7.500l8 8-7 7-8.500-8.500V4.500Zm4 4v.1",
     untag: "M4 4.500h7.500l8 8-7 7-8.500-8.500V4.500Zm5.500 9 4-4",
-    undo: "M5 9h9a5 5 0 0 1 0 10H9M5 9l4-4M5 9l4 4",
     filter: "M4 6h16l-6.300 7.200V19l-3.400-1.800v-4L4 6Z",
     info: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18Zm0-10v5.500m0-9v.1",
     stop: "M7 7h10v10H7z",
@@ -65,28 +64,6 @@
 
   const home = () => document.querySelector(".gradio-container") ?? document.body;
 
-  /** A window over the page. `actions` are nodes for its foot; returns {box, close}. Escape and the shade close it. */
-  function dialog({ title, body = [], actions = [], wide = false, onClose = null }) {
-    const before = document.activeElement;
-    const close = () => {
-      if (!shade.isConnected) return;
-      shade.remove();
-      before?.isConnected && before.focus?.();
-      onClose?.();
-    };
-    const head = h("header", { class: "dg-head" }, h("h2", {}, title), h("button", { type: "button", class: "dg-x", "aria-label": "Close", onclick: () => close() }, icon("close")));
-    const box = h("section", { class: `dg${wide ? " dg-wide" : ""}`, role: "dialog", "aria-modal": "true", "aria-label": title }, head, h("div", { class: "dg-body" }, ...body), actions.length ? h("div", { class: "dg-foot" }, ...actions) : null);
-    const shade = h("div", { class: "dg-shade" }, box);
-    shade.addEventListener("pointerdown", (event) => event.target === shade && close());
-    shade.addEventListener("keydown", (event) => {
-      studio.trapTab(event, box);
-      if (event.key === "Escape") (event.stopPropagation(), close());
-    });
-    home().append(shade);
-    (box.querySelector("[data-first]") ?? box.querySelector(".dg-foot .ps-primary, .dg-body :is(input, textarea, select, button)") ?? box.querySelector(".dg-x")).focus();
-    return { box, close };
-  }
-
   const button = (words, run, { symbol = null, kind = "", ...more } = {}) =>
     h("button", { type: "button", class: `ps-button ${kind}`, onclick: run, ...more }, symbol && icon(symbol), words);
 
@@ -125,5 +102,5 @@
   /** The page shows its first rows: what waited for it may begin. */
   const ready = () => document.body.classList.add("ps-ready");
 
-  studio.pages = { ask, askOrSay, soon, dialog, button, when, lasting, dollars, picture, save, ready, home };
+  studio.pages = { ask, askOrSay, soon, button, when, lasting, dollars, picture, save, ready, home };
 })();

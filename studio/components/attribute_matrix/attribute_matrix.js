@@ -2,7 +2,7 @@
    the window with the price has been confirmed. */
 const studio = window.studio;
 const { h, icon } = studio;
-const { ask, askOrSay, soon, dialog, button, when, lasting, dollars, picture, ready } = studio.pages;
+const { ask, askOrSay, soon, button, when, lasting, dollars, picture, ready } = studio.pages;
 const top = element.querySelector(".am-top");
 const runBox = element.querySelector(".am-run");
 const body = element.querySelector(".am-body");
@@ -164,13 +164,13 @@ function offer(cells, again) {
   model.addEventListener("change", price);
   let timer = null;
   limit.addEventListener("input", () => (clearTimeout(timer), (timer = setTimeout(price, 250))));
-  const box = dialog({
+  const box = studio.dialog({
     title: again ? "Make these pictures anew" : cells ? "Generate these pictures" : "Generate what is missing",
     body: [
       again ? h("p", {}, "Each new picture takes the place of the old one once it is there and waits for its review. The old one is kept.") : null,
       h("div", { class: "am-pair" }, h("label", { class: "gx-field" }, h("span", {}, "Model"), model), h("label", { class: "gx-field" }, h("span", {}, "Spending limit in $"), limit)), said,
     ].filter(Boolean),
-    actions: [button("Cancel", () => box.close()), go],
+    foot: [button("Cancel", () => box.close()), go],
   });
   said.replaceChildren(h("p", {}, "Reading the price\u2026"));
   price();
@@ -205,14 +205,14 @@ function showCell(key) {
     ? [button("Make anew", () => (window_.close(), offer([one.cell], true)), { symbol: "redo" }), button("Reject", () => judge("rejected"), { symbol: "close", kind: "ps-danger" }), button("Approve", () => judge("approved"), { symbol: "check", kind: "ps-primary", "data-first": true })]
     : [button("Close", () => window_.close())];
   const facts = [["Review", REVIEWS[one.review]], ["Made", when(one.made_at)], ["Cost", one.cost === null ? "Unknown" : dollars(one.cost)], ["Counts as", one.counts_as]].filter(([, value]) => value);
-  const window_ = dialog({
+  const window_ = studio.dialog({
     title: nameOf(one),
-    wide: true,
+    isWide: true,
     body: [h("div", { class: "am-large" }, h("div", { class: "am-shown" }, picture(one.url, nameOf(one), { lazy: false })),
       h("div", { class: "am-said" }, h("dl", { class: "lv-facts" }, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
         one.why ? h("p", {}, one.why) : null,
         matrix.may_make ? h("label", { class: "gx-field" }, h("span", {}, "Note"), note, h("small", {}, "Needed to reject.")) : one.note ? h("p", {}, one.note) : null, wrong))],
-    actions: acts,
+    foot: acts,
     onClose: () => ((open = null), focusCell(key)),
   });
   shut = window_;

@@ -2,7 +2,7 @@
    names the character once it is saved, so a reload goes on where one was. */
 const studio = window.studio;
 const { h, icon } = studio;
-const { ask, askOrSay, soon, dialog, button, lasting, picture, ready } = studio.pages;
+const { ask, askOrSay, soon, button, lasting, picture, ready } = studio.pages;
 const bar = element.querySelector(".cr-bar");
 const side = element.querySelector(".cr-portrait");
 const form = element.querySelector(".cr-form");
@@ -137,7 +137,7 @@ async function settle() {
     const mine = () => (box.close(), save({ version: theirs.version }).then(resolve));
     const take_ = () => (localStorage.removeItem(draftKey()), Object.assign(page, theirs, { saved: structuredClone(theirs.values), typed: structuredClone(theirs.values) }), box.close(), showAll(), resolve(false));
     const words = names.length ? `You both changed ${names.map((name) => byName[name].label.toLowerCase()).join(", ")}.` : "You changed other fields than they did, so both can stand.";
-    const box = dialog({ title: "Somebody else saved this character", body: [h("p", {}, words), h("p", {}, "Save yours over it: your changes are written, their other fields stay. Take theirs: what you typed here is dropped.")], actions: [button("Take theirs", take_), button("Save mine over it", mine, { kind: "ps-primary" })], onClose: () => resolve(false) });
+    const box = studio.dialog({ title: "Somebody else saved this character", body: [h("p", {}, words), h("p", {}, "Save yours over it: your changes are written, their other fields stay. Take theirs: what you typed here is dropped.")], foot: [button("Take theirs", take_), button("Save mine over it", mine, { kind: "ps-primary" })], onClose: () => resolve(false) });
   });
 }
 
@@ -340,7 +340,7 @@ function askForReference() {
       say(refusal.message);
     }
   }
-  const box = dialog({ title: "A reference picture", body: [h("p", {}, "PNG, JPEG, WebP, HEIC or AVIF, at most 20 MB. Portraits can be made to match the person in it."), file, h("label", { class: "cr-check" }, rights, h("span", {}, "I have the rights to this picture, and it shows no real person who did not agree.")), wrong], actions: [button("Cancel", () => box.close()), go] });
+  const box = studio.dialog({ title: "A reference picture", body: [h("p", {}, "PNG, JPEG, WebP, HEIC or AVIF, at most 20 MB. Portraits can be made to match the person in it."), file, h("label", { class: "cr-check" }, rights, h("span", {}, "I have the rights to this picture, and it shows no real person who did not agree.")), wrong], foot: [button("Cancel", () => box.close()), go] });
 }
 
 async function readRow() {

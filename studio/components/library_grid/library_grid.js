@@ -2,7 +2,7 @@
    asked for when the end of the list comes near. */
 const studio = window.studio;
 const { h, icon } = studio;
-const { ask, askOrSay, soon, dialog, button, when, picture, save, ready, home } = studio.pages;
+const { ask, askOrSay, soon, button, when, picture, save, ready, home } = studio.pages;
 const bar = element.querySelector(".lib-bar");
 const chips = element.querySelector(".lib-on");
 const list = element.querySelector(".lib-list");
@@ -181,10 +181,10 @@ function askForTag() {
     retag(ids, { added: [...new Set(added)] });
   };
   input.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && go());
-  const shut = dialog({
+  const shut = studio.dialog({
     title: `Tag ${pictures(ids.length)}`,
     body: [h("label", { class: "gx-field" }, h("span", {}, "Tags"), input, h("small", {}, "Several with commas. Tags they have already stay."))],
-    actions: [button("Cancel", () => shut.close()), button("Add tags", go, { kind: "ps-primary" })],
+    foot: [button("Cancel", () => shut.close()), button("Add tags", go, { kind: "ps-primary" })],
   });
 }
 
@@ -195,10 +195,10 @@ function askForUntag() {
   const tags = [...found].sort((a, b) => b[1] - a[1]).slice(0, 60);
   const take = (tag) => (shut.close(), retag(ids, { removed: [tag] }));
   const choices = tags.map(([tag, count]) => h("button", { type: "button", class: "ps-chip", onclick: () => take(tag) }, tag, h("span", { class: "lib-times" }, count)));
-  const shut = dialog({
+  const shut = studio.dialog({
     title: `Take a tag off ${pictures(ids.length)}`,
     body: tags.length ? [h("p", {}, "Choose the tag to take off. The number says how many of them have it."), h("div", { class: "lib-tags" }, ...choices)] : [h("p", {}, "None of these pictures has a tag.")],
-    actions: [button("Cancel", () => shut.close())],
+    foot: [button("Cancel", () => shut.close())],
   });
 }
 

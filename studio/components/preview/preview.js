@@ -1,7 +1,7 @@
 /* The character as the platform will show it: its card, its face in a chat, and its drawer, from what is typed now. */
 const studio = window.studio;
 const { h, icon, desk } = studio;
-const dialog = studio.dialog(element.querySelector(".dg"));
+let dialog = null;
 let isLooking = false; // a picture on another site is asked for by a press only
 
 function address() {
@@ -42,18 +42,15 @@ function drawer(name) {
 function draw() {
   const name = said("name", "Untitled");
   const outside = desk.facts.external && !isLooking && !address();
-  dialog.card.replaceChildren(
-    studio.dialogHead("dg-preview", "Preview", "As the platform shows it, with what is typed now.", dialog.close),
-    h("div", { class: "dg-body", tabindex: "0", "aria-label": "Preview of the character" },
-      outside ? h("p", { class: "pv-outside" }, "The picture is kept on another site.", h("button", { type: "button", class: "ps-button ps-small", onclick: () => ((isLooking = true), draw()) }, "Show it")) : null,
-      h("div", { class: "pv-row" }, figure("Card", cardFace(name)), figure("Chat", chatFace(name)), figure("Drawer", drawer(name)))),
-    h("footer", { class: "dg-foot" },
-      props.page_ ? h("button", { type: "button", class: "ps-button", onclick: () => studio.visit(props.page_) }, icon("globe"), "On the platform") : null,
-      h("button", { type: "button", class: "ps-button ps-primary", "data-first": true, onclick: dialog.close }, "Done")));
+  const body = [h("div", { class: "pv-row" }, figure("Card", cardFace(name)), figure("Chat", chatFace(name)), figure("Drawer", drawer(name)))];
+  if (outside) body.unshift(h("p", { class: "pv-outside" }, "The picture is kept on another site.", h("button", { type: "button", class: "ps-button ps-small", onclick: () => ((isLooking = true), draw()) }, "Show it")));
+  if (dialog?.isOpen()) return dialog.show({ body });
+  const onPlatform = props.page_ ? h("button", { type: "button", class: "ps-button", onclick: () => studio.visit(props.page_) }, icon("globe"), "On the platform") : null;
+  const done = h("button", { type: "button", class: "ps-button ps-primary", "data-first": true, onclick: () => dialog.close() }, "Done");
+  dialog = studio.dialog({ title: "Preview", sentence: "As the platform shows it, with what is typed now.", body, foot: [onPlatform, done], isWide: true, testid: "preview" });
 }
 
 studio.on("open-preview", () => {
   isLooking = false;
   draw();
-  dialog.open();
 });

@@ -2,7 +2,7 @@
    Fires 'look' {id} and 'turn' {id, public}. */
 const studio = window.studio;
 const { h, icon, desk } = studio;
-const dialog = studio.dialog(element.querySelector(".dg"));
+let dialog = null;
 let looked = null;
 let busy = false;
 
@@ -42,26 +42,26 @@ function draw() {
   const act = looked?.public
     ? h("button", { type: "button", class: "ps-button", disabled: busy, onclick: () => turn(false) }, icon("lock"), "Make it a draft again")
     : h("button", { type: "button", class: "ps-button ps-primary", "data-first": ready, disabled: !ready || busy, onclick: () => turn(true) }, icon("globe"), "Publish");
-  dialog.card.replaceChildren(
-    studio.dialogHead("dg-publishing", title, say, dialog.close),
-    h("div", { class: "dg-body" }, looked ? h("ul", { class: "pu-list" }, ...lines()) : h("p", { class: "dg-none" }, "One moment\u2026"), looked?.sentence ? h("p", { class: "pu-no", role: "alert" }, looked.sentence) : null),
-    h("footer", { class: "dg-foot" }, h("button", { type: "button", class: "ps-button", onclick: dialog.close }, looked?.public ? "Close" : "Not yet"), act));
+  const body = [looked ? h("ul", { class: "pu-list" }, ...lines()) : h("p", { class: "dg-none" }, "One moment\u2026")];
+  if (looked?.sentence) body.push(h("p", { class: "pu-no", role: "alert" }, looked.sentence));
+  const foot = [h("button", { type: "button", class: "ps-button", onclick: () => dialog.close() }, looked?.public ? "Close" : "Not yet"), act];
+  if (dialog?.isOpen()) return dialog.show({ title, sentence: say, body, foot });
+  dialog = studio.dialog({ title, sentence: say, body, foot, testid: "publishing" });
 }
 
 studio.on("open-publishing", async () => {
   looked = null;
   busy = false;
   draw();
-  dialog.open();
   const safe = await studio.flush();
   if (!safe) return (dialog.close(), studio.notice("Not everything is saved yet, so nothing is published. The badge says why."));
   trigger("look", { id: desk.id });
 });
 watch("value", () => {
-  if (!dialog.isOpen() || props.value?.id !== desk.id) return;
+  if (!dialog?.isOpen() || props.value?.id !== desk.id) return;
   looked = props.value;
   busy = false;
-  if (!looked.done) return (draw(), dialog.open());
+  if (!looked.done) return draw();
   dialog.close();
   if (!studio.isDirty()) desk.version = Math.max(desk.version, looked.version); // ours: not somebody else's edit
   Object.assign(desk.facts, { public: looked.public });

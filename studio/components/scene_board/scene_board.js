@@ -195,7 +195,7 @@ function edit(scene = null) {
 
   function send() {
     if (!fields.scene_name.value.trim()) return (fields.scene_name.wrong("Give the scene a name."), fields.scene_name.box.focus());
-    const over = [...opened.body.querySelectorAll("[aria-invalid]")][0];
+    const over = opened.card.querySelector("[aria-invalid]");
     if (over) return over.focus();
     save.disabled = true;
     act("save", { scene: scene?.id ?? null, values: values() }, told);

@@ -2,7 +2,7 @@
    brought back is an edit like any other: it saves itself, and can be undone. Fires 'read' {id, before}. */
 const studio = window.studio;
 const { h, icon, desk } = studio;
-const dialog = studio.dialog(element.querySelector(".dg"));
+let dialog = null;
 let versions = null; // the newest first; null while the first page is on its way
 let more = false;
 
@@ -47,24 +47,21 @@ function draw() {
   const empty = versions === null ? "Reading\u2026" : "No changes yet. Every edit is kept here, with what stood there before.";
   const list = versions?.length ? versions.map(entry) : [h("p", { class: "dg-none" }, empty)];
   const next = more ? h("button", { type: "button", class: "ps-button sy-more", onclick: () => trigger("read", { id: desk.id, before: versions.at(-1).id }) }, "Show older ones") : null;
-  const top = dialog.card.querySelector(".dg-body")?.scrollTop ?? 0;
-  dialog.card.replaceChildren(
-    studio.dialogHead("dg-story", "History", "Edits of one person within ten minutes stand together.", dialog.close),
-    h("div", { class: "dg-body sy-list", tabindex: "0", "aria-label": "Versions" }, ...list, next));
-  dialog.card.querySelector(".dg-body").scrollTop = top;
+  const body = [h("div", { class: "sy-list" }, ...list, next)];
+  if (dialog?.isOpen()) return dialog.show({ body });
+  dialog = studio.dialog({ title: "History", sentence: "Edits of one person within ten minutes stand together.", body, isWide: true, testid: "story" });
 }
 
 studio.on("open-story", async () => {
   versions = null;
   more = false;
   draw();
-  dialog.open();
   await studio.flush(); // what is typed now belongs to the story
   trigger("read", { id: desk.id, before: null });
 });
 watch("value", () => {
   const page = props.value;
-  if (!dialog.isOpen() || page?.id !== desk.id) return;
+  if (!dialog?.isOpen() || page?.id !== desk.id) return;
   if (page.before && versions?.at(-1)?.id !== page.before) return;
   versions = page.before ? [...versions, ...page.versions] : page.versions;
   more = page.more;

@@ -1,7 +1,7 @@
 /* Ready-made people to start from: a press begins a new character with that template's words. */
 const studio = window.studio;
 const { h } = studio;
-const dialog = studio.dialog(element.querySelector(".dg"));
+let dialog = null;
 
 async function start(template) {
   dialog.close();
@@ -14,8 +14,11 @@ function card(template, at) {
 }
 
 studio.on("open-templates", () => {
-  dialog.card.replaceChildren(
-    studio.dialogHead("dg-templates", "Start from a template", "A new character with these words; every one of them can be changed.", dialog.close),
-    h("div", { class: "dg-body tm-list" }, ...props.choices_.map(card)));
-  dialog.open();
+  dialog = studio.dialog({
+    title: "Start from a template",
+    sentence: "A new character with these words; every one of them can be changed.",
+    body: [h("div", { class: "tm-list" }, ...props.choices_.map(card))],
+    isWide: true,
+    testid: "templates",
+  });
 });
