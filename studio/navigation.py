@@ -8,7 +8,7 @@ from typing import Literal
 
 import gradio as gr
 
-from studio import components, queue_panel
+from studio import components, palette, queue_panel
 from studio.asking import Asking
 from studio.components import page_parts
 
@@ -29,6 +29,7 @@ def frame(asking: Asking, here: Here, title: str) -> Iterator[None]:
     components.bus(PUSHES)
     with gr.Row(elem_id="topbar"):
         page_parts.page_title(title)
+        palette.build(asking)
         components.theme_toggle("theme")
     with gr.Column(elem_id="room", scale=1):
         yield

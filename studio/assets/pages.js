@@ -62,6 +62,8 @@
     return start;
   }
 
+  const editorOf = (id) => `/studio/?character=${encodeURIComponent(id)}`;
+
   const home = () => document.querySelector(".gradio-container") ?? document.body;
 
   const button = (words, run, { symbol = null, kind = "", ...more } = {}) =>
@@ -102,5 +104,5 @@
   /** The page shows its first rows: what waited for it may begin. */
   const ready = () => document.body.classList.add("ps-ready");
 
-  studio.pages = { ask, askOrSay, soon, button, when, lasting, dollars, picture, save, ready, home };
+  studio.pages = { ask, askOrSay, soon, button, when, lasting, dollars, picture, save, ready, home, editorOf };
 })();

@@ -143,7 +143,7 @@ async function settle() {
 
 async function toEditor() {
   if ((isDirty() || !page.id) && !(await save())) return;
-  location.assign(`/studio/?character=${encodeURIComponent(page.id)}`);
+  location.assign(studio.pages.editorOf(page.id));
 }
 
 function lead(name) {

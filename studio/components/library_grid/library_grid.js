@@ -420,7 +420,7 @@ function tagList(item) {
 }
 
 function largeActions(item) {
-  const open = item.character_id && !inBin() && h("a", { class: "ps-button ps-primary", href: `/studio/?character=${encodeURIComponent(item.character_id)}` }, icon("pen"), "Open character");
+  const open = item.character_id && !inBin() && h("a", { class: "ps-button ps-primary", href: studio.pages.editorOf(item.character_id) }, icon("pen"), "Open character");
   const more = item.character_id && !inBin() && query.of !== item.character_id && button("More of this character", () => ((query = { ...EMPTY, of: item.character_id }), closeLarge(), (items = []), look(), fetchChoices()), { symbol: "library" });
   return h("div", { class: "lv-acts" }, open,
     item.url && button("Download", () => save(`${item.url}&download=true`), { symbol: "download" }),

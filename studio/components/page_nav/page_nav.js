@@ -30,6 +30,11 @@ function link(room) {
   return h("a", { class: "pn-link", href: props.base_ + room.path, "aria-current": here ? "page" : null, "data-room": room.key }, icon(room.symbol), h("span", {}, room.label));
 }
 
+for (const room of ROOMS) {
+  if (room.key !== props.here_) studio.command({ id: `go-${room.key}`, label: `Go to ${room.label}`, group: "Pages", icon: room.symbol, run: () => location.assign(props.base_ + room.path) });
+}
+studio.command({ id: "queue", label: "Show the queue", group: "Pages", icon: "queue", run: () => studio.announce("queue") });
+
 const count = h("span", { class: "pn-count", hidden: true });
 const queue = h("button", { type: "button", class: "pn-link pn-queue", "aria-haspopup": "dialog", onclick: () => (fold(), studio.announce("queue")) }, icon("queue"), h("span", {}, "Queue"), count);
 const opener = h("button", { type: "button", class: "pn-open", "aria-label": "Menu", "aria-expanded": "false", onclick: () => (isOpen() ? fold(true) : unfold()) }, icon("menu"));

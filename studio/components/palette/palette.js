@@ -15,11 +15,17 @@ const folded = (text) => text.toLowerCase();
 /** Every word typed is in the label. */
 const fits = (label, words) => words.every((word) => folded(label).includes(word));
 
+/** On the desk where there is one; the other pages lead to it. */
+function openCharacter(id) {
+  if (studio.inEditor()) studio.open(id);
+  else location.assign(studio.pages.editorOf(id));
+}
+
 function person(card) {
   const url = card.thumb_url && studio.safeUrl(card.thumb_url);
   const face = h("span", { class: "cp-face" }, icon("person"));
   if (url) face.append(h("img", { src: url, alt: "", onerror: (event) => event.target.remove() }));
-  return { label: card.name, node: [face, h("span", { class: "pl-label" }, card.name), h("small", {}, "Character")], kind: "pl-person", run: () => studio.open(card.id) };
+  return { label: card.name, node: [face, h("span", { class: "pl-label" }, card.name), h("small", {}, "Character")], kind: "pl-person", run: () => openCharacter(card.id) };
 }
 
 const action = (one) => ({ label: one.label, node: [h("span", { class: "pl-face" }, icon(one.icon)), h("span", { class: "pl-label" }, one.label), one.keys ? studio.keysOf(one) : h("small", {}, one.group)], kind: "pl-command", run: one.run });
