@@ -208,29 +208,35 @@
   /* ---- the desk: one character, what is typed and what is saved ---- */
 
   const same = (one, other) => JSON.stringify(one ?? "") === JSON.stringify(other ?? "");
-  const tab = sessionStorage.getItem("studio:tab") || uuid();
+  let tab = sessionStorage.getItem("studio:tab") || uuid();
   const draftKey = (id) => `studio:draft:${id}:${tab}`;
   sessionStorage.setItem("studio:tab", tab);
 
   // `base`: what stood under a draft that was given back, where the row has moved on since
   const desk = { id: null, version: 0, fields: [], saved: {}, typed: {}, base: {}, facts: {}, name: "" };
 
-  /* A tab says that it lives, so that no other one takes its drafts; a hidden one's clock may tick once a minute. */
-  const ALIVE = "studio:alive:";
-  const SILENT = 90000; // ms
+  /* Only what a tab that is gone left behind is given back elsewhere: tabs ask each other who is there. What a closing
+     tab writes is not to be relied on, nor is a clock: a hidden tab's stands still. */
+  const HEARD = 1000; // ms in which a tab that is there has answered, a hidden one too
+  const tabs = new BroadcastChannel("studio:tabs");
+  const heard = new Map(); // tab → when it last said that it is there
+  tabs.addEventListener("message", ({ data }) => (data ? heard.set(data, performance.now()) : tabs.postMessage(tab)));
 
-  function live() {
-    try {
-      localStorage.setItem(ALIVE + tab, String(Date.now()));
-    } catch {
-      // full or switched off: this browser keeps no drafts that could be taken either, and keepDraft says so
-    }
+  /** Ask every other tab; answers with a function that knows which of them are there. */
+  async function otherTabs() {
+    const asked = performance.now();
+    tabs.postMessage(null);
+    await new Promise((resolve) => setTimeout(resolve, HEARD));
+    return (other) => heard.get(other) >= asked;
   }
 
-  const isElsewhere = (other) => other !== tab && Date.now() - Number(localStorage.getItem(ALIVE + other) ?? 0) < SILENT;
-
-  function forgetDead() {
-    for (const key of Object.keys(localStorage)) if (key.startsWith(ALIVE) && !isElsewhere(key.slice(ALIVE.length))) localStorage.removeItem(key);
+  /** A tab that was duplicated began with the name of the first one. */
+  async function ownName() {
+    const isThere = await otherTabs();
+    if (!isThere(tab)) return;
+    tab = uuid();
+    sessionStorage.setItem("studio:tab", tab);
+    if (desk.id !== null) keepDraft();
   }
 
   function readDraft(key) {
@@ -241,11 +247,13 @@
     }
   }
 
-  /** The drafts of a character that are this tab's own or of tabs that are gone, the oldest first. */
+  /** The drafts of a character, the oldest first. */
   function readDrafts(id) {
     const keys = Object.keys(localStorage).filter((key) => key.startsWith(`studio:draft:${id}`));
-    return keys.map(readDraft).filter((draft) => draft.values && !isElsewhere(draft.tab)).sort((one, other) => one.at.localeCompare(other.at));
+    return keys.map(readDraft).filter((draft) => draft.values).sort((one, other) => one.at.localeCompare(other.at));
   }
+
+  const isOurs = (draft) => (draft.tab ?? tab) === tab;
 
   const dropDraft = (id) => localStorage.removeItem(draftKey(id));
 
@@ -288,17 +296,15 @@
 
   let givenBackIsSaved = null;
 
-  function giveDraftBack(record) {
-    const drafts = readDrafts(record.id);
-    if (!drafts.length) return;
+  function giveBack(drafts) {
     const known = ([field]) => desk.fields.includes(field);
     for (const draft of drafts) {
       Object.assign(desk.typed, Object.fromEntries(Object.entries(draft.values).filter(known)));
       Object.assign(desk.base, Object.fromEntries(Object.entries(draft.base ?? {}).filter(known)));
       localStorage.removeItem(draft.key);
     }
-    if (!isDirty()) return;
-    desk.version = Math.min(...drafts.map((draft) => draft.version)); // what was typed was typed over that version: a newer row is a conflict
+    if (!drafts.length || !isDirty()) return;
+    desk.version = Math.min(desk.version, ...drafts.map((draft) => draft.version)); // what was typed was typed over that version: a newer row is a conflict
     keepDraft();
     const when = new Date(drafts.at(-1).at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
     const stop = notice(`We put back what you typed at ${when} and had not saved yet.`, { action: "Discard it", onAction: () => loadTheirs(), seconds: 10 });
@@ -308,6 +314,18 @@
       notice(`What you typed at ${when} was put back, and is saved now.`);
     };
     announce("dirty");
+  }
+
+  /** What tabs that are gone left of this character; a field that is being typed here waits for the next look. */
+  async function giveBackOfOthers(id) {
+    if (readDrafts(id).every(isOurs)) return;
+    const isThere = await otherTabs();
+    while (saving()) await new Promise((resolve) => setTimeout(resolve, 100));
+    if (desk.id !== id) return;
+    const isFree = (draft) => Object.keys(draft.values).every((field) => !(field in changes()));
+    const left = readDrafts(id).filter((draft) => !isOurs(draft) && !isThere(draft.tab) && isFree(draft));
+    giveBack(left);
+    if (left.length) put(changes(), () => announce("wear"));
   }
 
   /** Decide, when a row arrives, what the form shows: Python never writes over what is being typed. */
@@ -326,7 +344,8 @@
     take(record);
     givenBackIsSaved = null; // what was put back belonged to the row before
     if (!sameOne) giveWordsBack();
-    if (!record.forced) giveDraftBack(record);
+    if (!record.forced) giveBack(readDrafts(record.id).filter(isOurs));
+    if (!record.forced) giveBackOfOthers(record.id);
     announce("shown", desk);
     announce("values", desk.typed);
     return inOrder(desk.typed);
@@ -409,9 +428,6 @@
     if (desk.fields.includes(field) && !event.target.matches("[type=radio], .tc-input, .el-text")) edited({ [field]: event.target.value });
   });
 
-  window.addEventListener("pagehide", () => localStorage.removeItem(ALIVE + tab));
-  window.addEventListener("pageshow", (event) => event.persisted && live());
-
   window.addEventListener("popstate", () => {
     const id = new URLSearchParams(location.search).get("character");
     if (id) open(id, { push: false });
@@ -449,9 +465,7 @@
   }
 
   function start() {
-    forgetDead();
-    live();
-    setInterval(live, 10000);
+    ownName();
     applyTheme();
     setView("portraits");
     new MutationObserver(hideTwice).observe(document.body, { childList: true, subtree: true });
