@@ -6,7 +6,19 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import attributes, change, portrait, proof, recovery, scrape, start, uploads, webhook, workers
+from bench import (
+    attributes,
+    change,
+    portrait,
+    proof,
+    recovery,
+    scrape,
+    selector,
+    start,
+    uploads,
+    webhook,
+    workers,
+)
 from bench.figures import show, write
 from core import log
 
@@ -15,6 +27,7 @@ MEASURES = {
     "workers": workers.measure,
     "start": start.measure,
     "change": change.measure,
+    "selector": selector.measure,
     "scrape": scrape.measure,
     "proof": proof.measure,
     "webhook": webhook.measure,

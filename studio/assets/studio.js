@@ -213,7 +213,8 @@
   sessionStorage.setItem("studio:tab", tab);
 
   // `base`: what stood under a draft that was given back, where the row has moved on since
-  const desk = { id: null, version: 0, fields: [], saved: {}, typed: {}, base: {}, facts: {}, name: "" };
+  // `tried`: field → values that were sent and not answered yet; they may stand in the row
+  const desk = { id: null, version: 0, fields: [], saved: {}, typed: {}, base: {}, tried: {}, facts: {}, name: "" };
 
   /* Only what a tab that is gone left behind is given back elsewhere: tabs ask each other who is there. What a closing
      tab writes is not to be relied on, nor is a clock: a hidden tab's stands still. */
@@ -261,7 +262,7 @@
     const values = changes();
     if (!Object.keys(values).length) return dropDraft(desk.id);
     const under = Object.fromEntries(Object.keys(values).map((field) => [field, stoodUnder(field)]));
-    const draft = { tab, version: desk.version, values, base: under, at: new Date().toISOString() };
+    const draft = { tab, version: desk.version, values, base: under, tried: desk.tried, at: new Date().toISOString() };
     try {
       localStorage.setItem(draftKey(desk.id), JSON.stringify(draft));
     } catch {
@@ -269,10 +270,23 @@
     }
   }
 
-  /** Fields whose typed value differs from the saved one. */
+  const isTried = (field, value) => (desk.tried[field] ?? []).some((one) => same(one, value));
+
+  /** Values are on their way. Until they are answered nobody knows whether they were saved. */
+  function trying(values) {
+    for (const [field, value] of Object.entries(values)) if (!isTried(field, value)) desk.tried[field] = [...(desk.tried[field] ?? []), value];
+    keepDraft();
+  }
+
+  /** They were answered, with a no: they do not stand in the row. */
+  function notSaved(values) {
+    for (const [field, value] of Object.entries(values)) desk.tried[field] = (desk.tried[field] ?? []).filter((one) => !same(one, value));
+  }
+
+  /** Fields whose typed value differs from the saved one, or from one that may be saved. */
   function changes() {
-    const differs = desk.fields.filter((field) => !same(desk.typed[field], desk.saved[field]));
-    return Object.fromEntries(differs.map((field) => [field, desk.typed[field]]));
+    const differs = (field) => !same(desk.typed[field], desk.saved[field]) || desk.tried[field]?.some((one) => !same(one, desk.typed[field]));
+    return Object.fromEntries(desk.fields.filter(differs).map((field) => [field, desk.typed[field]]));
   }
 
   /** What a typed field was typed over. */
@@ -291,7 +305,7 @@
   }
 
   function take(record) {
-    Object.assign(desk, { id: record.id, version: record.version, saved: { ...record.values }, typed: { ...record.values }, base: {} });
+    Object.assign(desk, { id: record.id, version: record.version, saved: { ...record.values }, typed: { ...record.values }, base: {}, tried: {} });
   }
 
   let givenBackIsSaved = null;
@@ -301,6 +315,7 @@
     for (const draft of drafts) {
       Object.assign(desk.typed, Object.fromEntries(Object.entries(draft.values).filter(known)));
       Object.assign(desk.base, Object.fromEntries(Object.entries(draft.base ?? {}).filter(known)));
+      for (const [field, values] of Object.entries(draft.tried ?? {})) desk.tried[field] = [...(desk.tried[field] ?? []), ...values];
       localStorage.removeItem(draft.key);
     }
     if (!drafts.length || !isDirty()) return;
@@ -332,7 +347,7 @@
   function fill(record, values) {
     desk.fields = record?.fields ?? desk.fields;
     if (!record?.id) {
-      Object.assign(desk, { id: null, version: 0, saved: {}, typed: {}, base: {}, facts: {} });
+      Object.assign(desk, { id: null, version: 0, saved: {}, typed: {}, base: {}, tried: {}, facts: {} });
       announce("shown", desk);
       return values;
     }
@@ -355,7 +370,7 @@
   function savedAs(answer) {
     if (answer.id !== desk.id) return dropDraft(answer.id);
     Object.assign(desk.saved, answer.changes);
-    for (const field of Object.keys(answer.changes)) delete desk.base[field];
+    for (const field of Object.keys(answer.changes)) (delete desk.base[field], delete desk.tried[field]);
     desk.version = answer.version;
     givenBackIsSaved?.();
     keepDraft();
@@ -363,16 +378,18 @@
     announce("saved", answer);
   }
 
-  /** Of `mine`, the fields that somebody else changed too, and to something else. */
+  /** Of `mine`, the fields that somebody else changed too, and to something else. Our own save whose answer was lost
+      on the way is nobody else's. */
   function clashes(theirs, mine) {
-    return Object.keys(mine).filter((field) => !same(theirs[field], mine[field]) && !same(theirs[field], stoodUnder(field)));
+    const isTheirs = (field) => !same(theirs[field], mine[field]) && !same(theirs[field], stoodUnder(field)) && !isTried(field, theirs[field]);
+    return Object.keys(mine).filter(isTheirs);
   }
 
   /** Go on from the version somebody else saved, with `mine` typed over it; their other fields are taken. What was
       typed since `shown` was put before the person stays. */
   function typeOver(version, theirs, mine, shown = {}) {
     const since = Object.fromEntries(Object.entries(changes()).filter(([field, value]) => !same(value, shown[field])));
-    Object.assign(desk, { version, saved: { ...theirs }, typed: { ...theirs, ...mine, ...since }, base: {} });
+    Object.assign(desk, { version, saved: { ...theirs }, typed: { ...theirs, ...mine, ...since }, base: {}, tried: {} });
     keepDraft();
     announce("reopen", { id: desk.id, forced: false }); // the fields show what is typed here
     announce("values", desk.typed);
@@ -493,7 +510,7 @@
   window.studio = {
     h, icon, icons: ICONS, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, stopAfter, walkWithArrows,
     isAway, away, back, lead, isOwn: () => true,
-    desk, changes, isDirty, edited, fill, savedAs, clashes, typeOver, flush, loadTheirs, open, same, put, putOn,
+    desk, changes, isDirty, edited, fill, savedAs, trying, notSaved, clashes, typeOver, flush, loadTheirs, open, same, put, putOn,
     toggleTheme, isDark, setView, badge: null,
   };
 
