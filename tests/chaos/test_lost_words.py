@@ -126,7 +126,7 @@ class Editor:
         page = self.desk.page
         page.context.add_init_script(MIRROR)
         page.get_by_role("button", name="New character").last.click()
-        expect(self.desk.name).to_be_editable()
+        expect(self.desk.name).to_be_editable(timeout=20_000)
         page.get_by_role("button", name="Add a greeting").click()
         for label in TEXTS:
             self.texts[label] = "First"
