@@ -15,7 +15,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup peers browser studio audit worker emulator test check e2e chaos soak bench lock clean screenshots
+.PHONY: help setup peers browser studio audit worker emulator test check e2e chaos words soak bench lock clean screenshots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -48,8 +48,11 @@ test: $(DEV) $(PEERS) browser ## everything but the long browser stories and the
 e2e: $(DEV) browser ## every browser story
 	$(PYTEST) -n 2 -m "not chaos" $(ARGS) tests/e2e
 
-chaos: $(DEV) ## random faults and killed processes (CHAOS_SECONDS: how long)
+chaos: $(DEV) browser ## random faults and killed processes (CHAOS_SECONDS: how long)
 	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} $(PYTEST) -m chaos $(ARGS) tests/chaos
+
+words: $(DEV) browser ## an editor types while the studio is killed and the network cut (WORDS: how many edits)
+	$(PYTEST) -m chaos $(ARGS) tests/chaos/test_lost_words.py
 
 soak: $(DEV) browser ## browser stories and chaos in their full sizes; an hour and more
 	SOAK=1 CHAOS_SECONDS=$${CHAOS_SECONDS:-1200} $(PYTEST) --timeout 0 -m "e2e or chaos" $(ARGS)

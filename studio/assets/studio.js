@@ -217,29 +217,36 @@
   /* ---- the desk: one character, what is typed and what is saved ---- */
 
   const same = (one, other) => JSON.stringify(one ?? "") === JSON.stringify(other ?? "");
-  const tab = sessionStorage.getItem("studio:tab") || uuid();
+  let tab = sessionStorage.getItem("studio:tab") || uuid();
   const draftKey = (id) => `studio:draft:${id}:${tab}`;
   sessionStorage.setItem("studio:tab", tab);
 
   // `base`: what stood under a draft that was given back, where the row has moved on since
-  const desk = { id: null, version: 0, fields: [], saved: {}, typed: {}, base: {}, facts: {}, name: "" };
+  // `tried`: field → values that were sent and not answered yet; they may stand in the row
+  const desk = { id: null, version: 0, fields: [], saved: {}, typed: {}, base: {}, tried: {}, facts: {}, name: "" };
 
-  /* A tab says that it lives, so that no other one takes its drafts; a hidden one's clock may tick once a minute. */
-  const ALIVE = "studio:alive:";
-  const SILENT = 90000; // ms
+  /* Only what a tab that is gone left behind is given back elsewhere: tabs ask each other who is there. What a closing
+     tab writes is not to be relied on, nor is a clock: a hidden tab's stands still. */
+  const HEARD = 1000; // ms in which a tab that is there has answered, a hidden one too
+  const tabs = new BroadcastChannel("studio:tabs");
+  const heard = new Map(); // tab → when it last said that it is there
+  tabs.addEventListener("message", ({ data }) => (data ? heard.set(data, performance.now()) : tabs.postMessage(tab)));
 
-  function live() {
-    try {
-      localStorage.setItem(ALIVE + tab, String(Date.now()));
-    } catch {
-      // full or switched off: this browser keeps no drafts that could be taken either, and keepDraft says so
-    }
+  /** Ask every other tab; answers with a function that knows which of them are there. */
+  async function otherTabs() {
+    const asked = performance.now();
+    tabs.postMessage(null);
+    await new Promise((resolve) => setTimeout(resolve, HEARD));
+    return (other) => heard.get(other) >= asked;
   }
 
-  const isElsewhere = (other) => other !== tab && Date.now() - Number(localStorage.getItem(ALIVE + other) ?? 0) < SILENT;
-
-  function forgetDead() {
-    for (const key of Object.keys(localStorage)) if (key.startsWith(ALIVE) && !isElsewhere(key.slice(ALIVE.length))) localStorage.removeItem(key);
+  /** A tab that was duplicated began with the name of the first one. */
+  async function ownName() {
+    const isThere = await otherTabs();
+    if (!isThere(tab)) return;
+    tab = uuid();
+    sessionStorage.setItem("studio:tab", tab);
+    if (desk.id !== null) keepDraft();
   }
 
   function readDraft(key) {
@@ -250,11 +257,13 @@
     }
   }
 
-  /** The drafts of a character that are this tab's own or of tabs that are gone, the oldest first. */
+  /** The drafts of a character, the oldest first. */
   function readDrafts(id) {
     const keys = Object.keys(localStorage).filter((key) => key.startsWith(`studio:draft:${id}`));
-    return keys.map(readDraft).filter((draft) => draft.values && !isElsewhere(draft.tab)).sort((one, other) => one.at.localeCompare(other.at));
+    return keys.map(readDraft).filter((draft) => draft.values).sort((one, other) => one.at.localeCompare(other.at));
   }
+
+  const isOurs = (draft) => (draft.tab ?? tab) === tab;
 
   const dropDraft = (id) => localStorage.removeItem(draftKey(id));
 
@@ -262,7 +271,7 @@
     const values = changes();
     if (!Object.keys(values).length) return dropDraft(desk.id);
     const under = Object.fromEntries(Object.keys(values).map((field) => [field, stoodUnder(field)]));
-    const draft = { tab, version: desk.version, values, base: under, at: new Date().toISOString() };
+    const draft = { tab, version: desk.version, values, base: under, tried: desk.tried, at: new Date().toISOString() };
     try {
       localStorage.setItem(draftKey(desk.id), JSON.stringify(draft));
     } catch {
@@ -270,10 +279,23 @@
     }
   }
 
-  /** Fields whose typed value differs from the saved one. */
+  const isTried = (field, value) => (desk.tried[field] ?? []).some((one) => same(one, value));
+
+  /** Values are on their way. Until they are answered nobody knows whether they were saved. */
+  function trying(values) {
+    for (const [field, value] of Object.entries(values)) if (!isTried(field, value)) desk.tried[field] = [...(desk.tried[field] ?? []), value];
+    keepDraft();
+  }
+
+  /** They were answered, with a no: they do not stand in the row. */
+  function notSaved(values) {
+    for (const [field, value] of Object.entries(values)) desk.tried[field] = (desk.tried[field] ?? []).filter((one) => !same(one, value));
+  }
+
+  /** Fields whose typed value differs from the saved one, or from one that may be saved. */
   function changes() {
-    const differs = desk.fields.filter((field) => !same(desk.typed[field], desk.saved[field]));
-    return Object.fromEntries(differs.map((field) => [field, desk.typed[field]]));
+    const differs = (field) => !same(desk.typed[field], desk.saved[field]) || desk.tried[field]?.some((one) => !same(one, desk.typed[field]));
+    return Object.fromEntries(desk.fields.filter(differs).map((field) => [field, desk.typed[field]]));
   }
 
   /** What a typed field was typed over. */
@@ -292,22 +314,21 @@
   }
 
   function take(record) {
-    Object.assign(desk, { id: record.id, version: record.version, saved: { ...record.values }, typed: { ...record.values }, base: {} });
+    Object.assign(desk, { id: record.id, version: record.version, saved: { ...record.values }, typed: { ...record.values }, base: {}, tried: {} });
   }
 
   let givenBackIsSaved = null;
 
-  function giveDraftBack(record) {
-    const drafts = readDrafts(record.id);
-    if (!drafts.length) return;
+  function giveBack(drafts) {
     const known = ([field]) => desk.fields.includes(field);
     for (const draft of drafts) {
       Object.assign(desk.typed, Object.fromEntries(Object.entries(draft.values).filter(known)));
       Object.assign(desk.base, Object.fromEntries(Object.entries(draft.base ?? {}).filter(known)));
+      for (const [field, values] of Object.entries(draft.tried ?? {})) desk.tried[field] = [...(desk.tried[field] ?? []), ...values];
       localStorage.removeItem(draft.key);
     }
-    if (!isDirty()) return;
-    desk.version = Math.min(...drafts.map((draft) => draft.version)); // what was typed was typed over that version: a newer row is a conflict
+    if (!drafts.length || !isDirty()) return;
+    desk.version = Math.min(desk.version, ...drafts.map((draft) => draft.version)); // what was typed was typed over that version: a newer row is a conflict
     keepDraft();
     const when = new Date(drafts.at(-1).at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
     const stop = notice(`We put back what you typed at ${when} and had not saved yet.`, { action: "Discard it", onAction: () => loadTheirs(), seconds: 10 });
@@ -319,11 +340,23 @@
     announce("dirty");
   }
 
+  /** What tabs that are gone left of this character; a field that is being typed here waits for the next look. */
+  async function giveBackOfOthers(id) {
+    if (readDrafts(id).every(isOurs)) return;
+    const isThere = await otherTabs();
+    while (saving()) await new Promise((resolve) => setTimeout(resolve, 100));
+    if (desk.id !== id) return;
+    const isFree = (draft) => Object.keys(draft.values).every((field) => !(field in changes()));
+    const left = readDrafts(id).filter((draft) => !isOurs(draft) && !isThere(draft.tab) && isFree(draft));
+    giveBack(left);
+    if (left.length) put(changes(), () => announce("wear"));
+  }
+
   /** Decide, when a row arrives, what the form shows: Python never writes over what is being typed. */
   function fill(record, values) {
     desk.fields = record?.fields ?? desk.fields;
     if (!record?.id) {
-      Object.assign(desk, { id: null, version: 0, saved: {}, typed: {}, base: {}, facts: {} });
+      Object.assign(desk, { id: null, version: 0, saved: {}, typed: {}, base: {}, tried: {}, facts: {} });
       announce("shown", desk);
       return values;
     }
@@ -335,7 +368,8 @@
     take(record);
     givenBackIsSaved = null; // what was put back belonged to the row before
     if (!sameOne) giveWordsBack();
-    if (!record.forced) giveDraftBack(record);
+    if (!record.forced) giveBack(readDrafts(record.id).filter(isOurs));
+    if (!record.forced) giveBackOfOthers(record.id);
     announce("shown", desk);
     announce("values", desk.typed);
     return inOrder(desk.typed);
@@ -345,7 +379,7 @@
   function savedAs(answer) {
     if (answer.id !== desk.id) return dropDraft(answer.id);
     Object.assign(desk.saved, answer.changes);
-    for (const field of Object.keys(answer.changes)) delete desk.base[field];
+    for (const field of Object.keys(answer.changes)) (delete desk.base[field], delete desk.tried[field]);
     desk.version = answer.version;
     givenBackIsSaved?.();
     keepDraft();
@@ -353,16 +387,18 @@
     announce("saved", answer);
   }
 
-  /** Of `mine`, the fields that somebody else changed too, and to something else. */
+  /** Of `mine`, the fields that somebody else changed too, and to something else. Our own save whose answer was lost
+      on the way is nobody else's. */
   function clashes(theirs, mine) {
-    return Object.keys(mine).filter((field) => !same(theirs[field], mine[field]) && !same(theirs[field], stoodUnder(field)));
+    const isTheirs = (field) => !same(theirs[field], mine[field]) && !same(theirs[field], stoodUnder(field)) && !isTried(field, theirs[field]);
+    return Object.keys(mine).filter(isTheirs);
   }
 
   /** Go on from the version somebody else saved, with `mine` typed over it; their other fields are taken. What was
       typed since `shown` was put before the person stays. */
   function typeOver(version, theirs, mine, shown = {}) {
     const since = Object.fromEntries(Object.entries(changes()).filter(([field, value]) => !same(value, shown[field])));
-    Object.assign(desk, { version, saved: { ...theirs }, typed: { ...theirs, ...mine, ...since }, base: {} });
+    Object.assign(desk, { version, saved: { ...theirs }, typed: { ...theirs, ...mine, ...since }, base: {}, tried: {} });
     keepDraft();
     announce("reopen", { id: desk.id, forced: false }); // the fields show what is typed here
     announce("values", desk.typed);
@@ -418,9 +454,6 @@
     if (desk.fields.includes(field) && !event.target.matches("[type=radio], .tc-input, .el-text")) edited({ [field]: event.target.value });
   });
 
-  window.addEventListener("pagehide", () => localStorage.removeItem(ALIVE + tab));
-  window.addEventListener("pageshow", (event) => event.persisted && live());
-
   window.addEventListener("popstate", () => {
     const id = new URLSearchParams(location.search).get("character");
     if (id) open(id, { push: false });
@@ -458,9 +491,7 @@
   }
 
   function start() {
-    forgetDead();
-    live();
-    setInterval(live, 10000);
+    ownName();
     applyTheme();
     setView("portraits");
     new MutationObserver(hideTwice).observe(document.body, { childList: true, subtree: true });
@@ -488,7 +519,7 @@
   window.studio = {
     h, icon, icons: ICONS, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, stopAfter, walkWithArrows,
     isAway, away, back, lead, isOwn: () => true,
-    desk, changes, isDirty, edited, fill, savedAs, clashes, typeOver, flush, loadTheirs, open, same, put, putOn,
+    desk, changes, isDirty, edited, fill, savedAs, trying, notSaved, clashes, typeOver, flush, loadTheirs, open, same, put, putOn,
     toggleTheme, isDark, setView, badge: null,
   };
 

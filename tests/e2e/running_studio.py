@@ -44,9 +44,9 @@ class RunningStudio:
 
 
 @contextlib.contextmanager
-def running_studio(home: Path, **settings: str) -> Iterator[RunningStudio]:
-    """A studio on a free port; ended by SIGTERM, which must end it well."""
-    port = free_port()
+def running_studio(home: Path, *, port: int | None = None, **settings: str) -> Iterator[RunningStudio]:
+    """A studio on that port or a free one; ended by SIGTERM, which must end it well."""
+    port = port or free_port()
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     environment = inherited | {"STUDIO_HOME": str(home), "STUDIO_PORT": str(port)} | settings
     log = home.parent / f"studio-{port}.log"
@@ -63,7 +63,7 @@ def running_studio(home: Path, **settings: str) -> Iterator[RunningStudio]:
     assert status in {143, -signal.SIGKILL}, log.read_text()[-3000:]
 
 
-def await_answer(url: str, process: subprocess.Popen[bytes], log: Path, *, within: float = 60) -> None:
+def await_answer(url: str, process: subprocess.Popen[bytes], log: Path, *, within: float = 150) -> None:
     ends = time.monotonic() + within
     while time.monotonic() < ends and process.poll() is None:
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:

@@ -46,18 +46,20 @@ function go() {
   }
   sent = { id: studio.desk.id, version: studio.desk.version, changes: structuredClone(changes), number: studio.uuid() };
   asked.set(sent.number, sent);
+  studio.trying(changes);
   show("saving");
-  watchdog = setTimeout(() => answered({ state: "failed", number: sent.number, sentence: "The studio does not answer. What you typed is kept in this browser; we try again." }), PATIENCE);
+  watchdog = setTimeout(() => answered({ state: "lost", number: sent.number, sentence: "The studio does not answer. What you typed is kept in this browser; we try again." }), PATIENCE);
   trigger("save", sent);
 }
 
 function answered(answer) {
   const question = asked.get(answer.number);
   if (!question) return;
+  if (answer.state !== "lost") asked.delete(answer.number);
+  if (["failed", "refused"].includes(answer.state) && question.id === studio.desk.id) studio.notSaved(question.changes);
   if (question !== sent) return late(answer, question);
   clearTimeout(watchdog);
   sent = null;
-  if (answer.state !== "failed") asked.delete(answer.number);
   if (answer.state === "saved") return good({ ...answer, changes: question.changes });
   if (answer.state === "conflict" && isOurs(answer, question)) return good({ ...answer, id: question.id, changes: question.changes });
   if (answer.state === "conflict" && !studio.clashes(answer.theirs, question.changes).length) return merge(answer, question);
@@ -72,7 +74,6 @@ function answered(answer) {
 
 /** The answer to a question we had given up: what it saved is saved. */
 function late(answer, question) {
-  asked.delete(answer.number);
   if (answer.state === "saved") good({ ...answer, changes: question.changes });
 }
 
