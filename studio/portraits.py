@@ -11,11 +11,11 @@ from uuid import UUID
 import gradio as gr
 
 from core import catalog, generation, portraits
-from core.errors import BadRequest, NotFound
+from core.errors import BadRequest, NotFound, StudioError
 from core.portraits import Tile
 from core.values import CharacterId, JobId, ModelId, Person, PortraitId
 from studio import components, lightbox
-from studio.asking import QUIET, Asking, say, sent, sent_id, sent_ids, told
+from studio.asking import QUIET, Asking, say, sent, sent_id, sent_ids, told, warn
 
 FIRST_PORTRAITS: Final = 120  # of a grid; scrolling asks for more
 MOST_PORTRAITS: Final = 5000  # of one grid, and ids one reordering may name
@@ -116,8 +116,9 @@ def wire(asking: Asking, parts: Portraits, bus: gr.HTML) -> None:
     def act(request: gr.Request, event: gr.EventData) -> dict[str, object]:
         with told():
             press = _press(asking, request, event)
-            _known(acts, str(sent(event).get("action")))(press)
-            return value(asking, press.person, press.character_id, limit=press.more.get("limit"))
+            refused = _refused(_known(acts, str(sent(event).get("action"))), press)
+            rows = value(asking, press.person, press.character_id, limit=press.more.get("limit"))
+            return rows | {"refused": refused}
 
     def order(request: gr.Request, event: gr.EventData) -> dict[str, object]:
         with told():
@@ -151,6 +152,16 @@ def _press(asking: Asking, request: gr.Request, event: gr.EventData) -> Press:
         ids=sent_ids(event, "ids", most=portraits.MOST_AT_ONCE) if "ids" in sent(event) else (),
         more=sent(event),
     )
+
+
+def _refused(act: Callable[[Press], object], press: Press) -> list[str]:
+    """Do it. What is refused is said, and its ids go back to the page, which showed it as done already."""
+    try:
+        act(press)
+    except StudioError as error:
+        warn(error.sentence)
+        return [str(one) for one in (press.tile_id, *press.ids)]
+    return []
 
 
 def _known(acts: Mapping[str, Callable[[Press], object]], name: str) -> Callable[[Press], object]:

@@ -97,7 +97,7 @@ class Desk:
 
     def settle(self) -> None:
         """Wait until the page shows its character, or says that there is none."""
-        expect(self.page.locator("body.ps-ready")).to_be_attached(timeout=20_000)
+        expect(self.page.locator("body.ps-ready")).to_be_attached(timeout=30_000)
         expect(self.page.locator(".pg-list")).to_have_attribute("aria-busy", "false")
 
     def reload(self) -> None:
@@ -120,7 +120,7 @@ def visit(browser: Browser, address: str, **window: object) -> Iterator[Desk]:
     desk.page.set_default_timeout(10_000)
     desk.page.set_default_navigation_timeout(30_000)  # a first page on a busy machine
     try:
-        desk.page.goto(address)
+        desk.page.goto(address, timeout=30_000)  # a machine that runs other suites too is slow to open a page
         yield desk
     finally:
         try:

@@ -6,13 +6,13 @@ import zipfile
 from uuid import UUID, uuid4
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from core import generation, metadata
 from core import portraits as shown
 from core.auth import LOCAL_PERSON
 from core.values import Character, PortraitId, PortraitRequest
-from tests.screens.browser import Desk
+from tests.screens.browser import Desk, visit
 from tests.screens.conftest import Site, eventually
 
 MANY = 2000
@@ -117,6 +117,36 @@ def test_alt_and_an_arrow_move_a_portrait_and_say_where_it_stands(
     eventually(lambda: [tile.id for tile in site.saved(character)] == [second, first, third])
     expect(three.page.locator(".pg-said")).to_have_text("Moved to place 2 of 3.")
     expect(three.page.locator(f'[data-id="{first}"] .pg-open')).to_be_focused()
+
+
+def test_on_a_phone_a_portrait_moves_from_its_menu(site: Site, character: Character, browser: Browser):
+    site.make_portraits(character, 3)
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    with visit(browser, site.address(character), **phone) as desk:
+        desk.settle()
+        first, second, third = [tile.get_attribute("data-id") for tile in desk.tiles.all()]
+
+        desk.tiles.nth(0).get_by_role("button", name="Options").tap()
+        desk.page.get_by_role("menuitem", name="Move later").tap()
+
+        eventually(lambda: [tile.id for tile in site.saved(character)] == [second, first, third])
+        expect(desk.page.get_by_role("menu")).to_have_count(0)
+
+
+# ---- what cannot be done is not shown as done
+
+
+def test_while_the_studio_is_away_a_delete_takes_nothing_out_of_sight(
+    three: Desk, site: Site, character: Character
+):
+    three.page.evaluate("window.studio.away()")
+
+    three.tiles.nth(1).get_by_test_id("tile-open").focus()
+    three.page.keyboard.press("Delete")
+
+    expect(three.page.get_by_text("The studio is away; nothing was changed.")).to_be_visible()
+    expect(three.tiles).to_have_count(3)
+    assert len(site.saved(character)) == 3
 
 
 # ---- taking parts over, each by itself
@@ -268,6 +298,23 @@ def test_two_thousand_portraits_are_counted_and_come_as_one_scrolls(
     expect(desk.tiles.nth(first + 100)).to_be_attached(timeout=30_000)
     assert first < MANY / 4
     assert desk.tiles.count() < MANY
+
+
+def test_leafing_past_the_last_one_that_came_brings_those_that_follow(
+    desk: Desk, site: Site, character: Character
+):
+    site.make_portraits(character, 1)
+    make_many(site, character)
+    desk.reload()
+    first = desk.tiles.count()
+    desk.tiles.nth(0).get_by_test_id("tile-open").click()
+
+    desk.page.keyboard.press("End")
+
+    expect(desk.page.get_by_test_id("lightbox-pos")).to_have_text(f"{first} / {MANY}")
+    expect(desk.tiles.nth(first)).to_be_attached(timeout=30_000)
+    desk.page.keyboard.press("ArrowRight")
+    expect(desk.page.get_by_test_id("lightbox-pos")).to_have_text(f"{first + 1} / {MANY}")
 
 
 def test_of_two_thousand_portraits_the_settings_of_one_are_read_when_it_is_opened(

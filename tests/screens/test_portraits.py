@@ -260,7 +260,7 @@ def test_a_failed_tile_on_a_phone_keeps_its_buttons_side_by_side_and_its_sentenc
     set_job(site, ask(site, character), error_message=sentence.strip(), status="failed")
     tile = desk.page.get_by_test_id("tile-failed")
     expect(tile).to_be_visible()
-    whole, again, away, _options = tile.evaluate(  # at one moment: the tile moves while it appears
+    whole, again, away, *_ = tile.evaluate(  # at one moment: the tile moves while it appears
         "tile => [tile, ...tile.querySelectorAll('button')].map(one => one.getBoundingClientRect().toJSON())"
     )
 

@@ -67,13 +67,19 @@ function table() {
   return h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "ps-hidden" }, "Setting")), h("th", { scope: "col" }, "Left"), h("th", { scope: "col" }, "Right"))), h("tbody", {}, ...rows.map(row)));
 }
 
+/** Both prompts, or one where nothing differs. */
+function prompts([one, other]) {
+  if (one.prompt === other.prompt) return [h("h3", {}, "Prompt of both"), prompt(one, other)];
+  return [h("h3", {}, "Prompt, left"), prompt(one, other), h("h3", {}, "Prompt, right"), prompt(other, one)];
+}
+
 function draw() {
   const [one, other] = pair;
   box.replaceChildren(h("section", { class: "cm-card" },
     h("header", {}, h("h2", { id: "cm-title" }, "Compare two portraits"),
       h("button", { type: "button", class: "ps-button ps-small", onclick: () => ((pair = [other, one]), draw(), box.querySelector("input").focus()) }, icon("compare"), "Swap"),
       h("button", { type: "button", class: "cm-close", "aria-label": "Close", onclick: close }, icon("close"))),
-    h("div", { class: "cm-body" }, slider(), h("div", { class: "cm-side" }, h("h3", {}, "What differs"), table(), h("h3", {}, "Prompt, left"), prompt(one, other), h("h3", {}, "Prompt, right"), prompt(other, one)))));
+    h("div", { class: "cm-body" }, slider(), h("div", { class: "cm-side" }, h("h3", {}, "What differs"), table(), ...prompts(pair)))));
 }
 
 box.addEventListener("keydown", (event) => {

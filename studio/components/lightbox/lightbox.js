@@ -7,6 +7,7 @@ const box = element.querySelector(".lb");
 const known = new Map(); // id → details
 const asked = new Map(); // number → {resolve, ids}
 const KEEP = 200; // details that are kept
+const NEAR_END = 8; // leafing to one of the last portraits of the grid brings those that follow
 let current = null;
 let opener = null;
 let timer = null;
@@ -46,6 +47,7 @@ function open(id) {
   document.body.classList.add("ps-locked");
   fill();
   if (wasHidden) box.querySelector(".lb-close").focus();
+  if (studio.grid.portraits().slice(-NEAR_END).some((one) => one.id === id)) studio.grid.more();
   clearTimeout(timer);
   timer = setTimeout(() => look([id]), known.has(id) ? 0 : 60); // leafing through quickly asks for the last one only
 }

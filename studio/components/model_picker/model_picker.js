@@ -57,5 +57,5 @@ const menu = studio.popover(button, panel, { onOpen: () => panel.querySelector("
 studio.models = () => props.value?.choices ?? [];
 studio.walkWithArrows(panel, ".mp-option:not([disabled])");
 studio.on("model", ({ id }) => (set(id), studio.announce("ask")));
-watch("value", () => (set(remembered()), render()));
+watch("value", () => (set(remembered()), render(), studio.announce("models")));
 render();

@@ -7,7 +7,8 @@ const list = element.querySelector(".pg-list");
 const empty = element.querySelector(".pg-empty");
 const bulk = element.querySelector(".pg-bulk");
 const UNDO_SECONDS = 10;
-const STEP = 240; // portraits that scrolling adds
+const STEP = 240; // portraits that scrolling adds at least: as many as are there, so that thousands come in few answers
+const LOT = 500; // portraits one request may name (core.portraits.MOST_AT_ONCE)
 const drawn = new Map(); // id → {node, face}: a tile whose row did not change keeps its element, focus and picture
 const gone = new Set(); // deleted here, and the rows do not say so yet
 const thought = new Map(); // id → what a person just said of it, until the rows say so too
@@ -19,6 +20,7 @@ let looksUp = false; // new pictures were asked for here: they appear at the top
 let selecting = false;
 let lastChosen = null; // where a range begins
 let askedFor = 0; // how many portraits were asked for last
+let offered = ""; // the models a failed picture can be tried with
 
 const withThought = (tile) => (thought.has(tile.id) ? { ...tile, ...thought.get(tile.id) } : tile);
 const tiles = () => shown.tiles.filter((tile) => !gone.has(tile.id)).map(withThought);
@@ -29,8 +31,15 @@ const total = () => Math.max(0, (shown.total ?? 0) - [...gone].length);
 const seconds = (left) => (left < 60 ? `${Math.max(1, Math.round(left))} s` : `${Math.round(left / 60)} min`);
 const cellOf = (id) => list.querySelector(`[data-id="${CSS.escape(id)}"]`);
 
+/** True, and said, while the studio is away: nothing is shown as done that nobody heard of. */
+function isCut() {
+  if (studio.isAway()) studio.notice("The studio is away; nothing was changed. Try again when it is back.");
+  return studio.isAway();
+}
+
 // one key for every press: a request that pays is never taken twice
 function act(action, id, more = {}) {
+  if (isCut()) return;
   if (action === "again" || action === "retry") looksUp = true;
   trigger("act", { action, id, character: shown.character_id, key: studio.uuid(), limit: limit(), ...more });
 }
@@ -52,25 +61,33 @@ function neighbour(id, step) {
   return all.length ? all[(at + step + all.length) % all.length] : null;
 }
 
+/** Many portraits are named in several requests. */
+function actOnAll(action, ids, more = {}) {
+  for (let at = 0; at < ids.length; at += LOT) act(action, ids[at], { ids: ids.slice(at, at + LOT), ...more });
+}
+
 /** Into the bin, at once here; the notice brings them back. */
 function remove(ones) {
+  if (!ones.length || isCut()) return;
   const ids = ones.map((tile) => tile.id);
   const next = neighbour(ids[0], portraits().at(-1)?.id === ids[0] ? -1 : 1);
   const star = ones.find((tile) => tile.primary)?.id ?? null;
   ids.forEach((id) => (gone.add(id), chosen.delete(id)));
-  act("delete", ids[0], { ids });
+  actOnAll("delete", ids);
   const inBox = studio.lightbox?.afterDelete(ids[0], next && !ids.includes(next.id) ? next.id : null);
   render();
   if (!inBox) list.querySelector(`[data-id="${CSS.escape(next?.id ?? "")}"] .pg-open, .pg-add button`)?.focus();
   const undo = () => {
+    if (isCut()) return;
     ids.forEach((id) => gone.delete(id));
     render();
-    act("restore", ids[0], { ids, star });
+    actOnAll("restore", ids, { star });
   };
   studio.notice(ids.length === 1 ? "Portrait deleted." : `${ids.length} portraits deleted.`, { action: "Undo", onAction: undo, seconds: UNDO_SECONDS });
 }
 
 function say(tile, what) {
+  if (isCut()) return;
   thought.set(tile.id, { ...thought.get(tile.id), ...what });
   render();
   act("rate", tile.id, what);
@@ -88,7 +105,7 @@ function move(id, step) {
 /** Put a portrait before (or after) another one, here at once and in the rows. */
 function place(id, target, after) {
   const ids = portraits().map((tile) => tile.id).filter((other) => other !== id);
-  if (!target || target === id) return;
+  if (!target || target === id || isCut()) return;
   ids.splice(ids.indexOf(target) + (after ? 1 : 0), 0, id);
   const rank = new Map(ids.map((one, at) => [one, at]));
   const jobs = shown.tiles.filter((tile) => tile.kind !== "portrait");
@@ -162,12 +179,12 @@ function toggleMenu(tile, node, button, actions = ACTIONS) {
   if (!isOpen) openMenu(byId(tile.id) ?? tile, node, button, actions);
 }
 
-/** Trying a failed picture again: with the same model, or with any other that is ready, each with its price. */
+/** What else can be done with a failed picture: any other model that is ready, each with its price. */
 function retries(tile) {
   const others = (studio.models?.() ?? []).filter((one) => one.available && one.name !== tile.model);
   const found = others.map((one) => [one.id, { label: `Try ${one.name}`, icon: "spark", price: one.price, run: () => act("retry", tile.id, { model: one.id }) }]);
   const prompt = tile.prompt ? [["copy", { label: "Copy its prompt", icon: "copy", run: () => studio.copyText(tile.prompt) }]] : [];
-  return Object.fromEntries([...found, ...prompt, ["dismiss", { label: "Dismiss", icon: "close", run: () => act("dismiss", tile.id) }]]);
+  return Object.fromEntries([...found, ...prompt]);
 }
 
 /* ---- tiles ---- */
@@ -224,7 +241,7 @@ function jobFacts(tile) {
 }
 
 function jobButton(tile, action, word, look = "") {
-  const press = (event) => ((event.currentTarget.disabled = true), act(action, tile.id));
+  const press = (event) => ((event.currentTarget.disabled = !studio.isAway()), act(action, tile.id));
   return h("button", { type: "button", class: `ps-button ps-small ${look}`, onclick: press }, word);
 }
 
@@ -257,11 +274,12 @@ function fitWords() {
 
 function failedTile(tile) {
   const title = tile.status === "cancelled" ? "Cancelled" : "Not made";
-  const more = h("button", { type: "button", class: "pg-more", "aria-label": "Options", "aria-haspopup": "menu", "aria-expanded": "false", onclick: () => toggleMenu(tile, node, more, retries(tile)) }, icon("more"));
+  const hasMore = tile.can_retry && Object.keys(retries(tile)).length > 0;
+  const more = h("button", { type: "button", class: "pg-more", "aria-label": "Options", title: "Try another model", "aria-haspopup": "menu", "aria-expanded": "false", onclick: () => toggleMenu(tile, node, more, retries(tile)) }, icon("more"));
   const node = h("li", { class: `pg-tile pg-job pg-failed${tile.status === "cancelled" ? " pg-calm" : ""}`, "data-id": tile.id, "data-testid": "tile-failed" },
     h("div", { class: "pg-say" }, h("b", {}, icon(tile.status === "cancelled" ? "close" : "alert"), title), h("small", { title: tile.error_words || null, onclick: tellWhole }, tile.error_words || (tile.status === "cancelled" ? "Nothing more is made for this one." : ""))),
     h("div", { class: "pg-foot pg-two" }, tile.can_retry && jobButton(tile, "retry", "Try again", "ps-primary"), jobButton(tile, "dismiss", "Dismiss")),
-    tile.can_retry && more);
+    hasMore && more);
   return node;
 }
 
@@ -359,7 +377,7 @@ function watchEnd() {
 function more() {
   const loaded = shown.tiles.filter((tile) => tile.kind === "portrait").length;
   if (loaded >= (shown.total ?? 0) || askedFor > loaded) return;
-  askedFor = loaded + STEP;
+  askedFor = loaded + Math.max(STEP, loaded);
   trigger("more", { character: shown.character_id, limit: askedFor });
 }
 
@@ -465,7 +483,7 @@ function shift(tile, by) {
   if (all[to].id === tile.id) return;
   place(tile.id, all[to].id, by > 0);
   cellOf(tile.id)?.querySelector(".pg-open")?.focus();
-  element.querySelector(".pg-said").textContent = `Moved to place ${to + 1} of ${all.length}.`;
+  element.querySelector(".pg-said").textContent = `Moved to place ${to + 1} of ${total()}.`;
 }
 
 function walkMenu(event, menu) {
@@ -510,7 +528,8 @@ function receive() {
   const next = props.value;
   if (!next || !("tiles" in next)) return;
   const another = next.character_id !== shown.character_id;
-  if (!another && next.at < shown.at) return;
+  for (const id of next.refused ?? []) (gone.delete(id), thought.delete(id)); // it was not done: it shows as it stands
+  if (!another && next.at < shown.at) return next.refused?.length && render();
   if (another) (drawn.clear(), gone.clear(), thought.clear(), studio.lightbox?.close(), selecting && setSelecting(false));
   if (another || next.limit >= askedFor) askedFor = 0;
   stale = stale && !another && !next.fresh;
@@ -536,7 +555,7 @@ function settleThoughts(rows) {
 }
 
 studio.grid = {
-  tiles, portraits, byId, neighbour, act, favour, rate, remove, download, possible, total,
+  tiles, portraits, byId, more, neighbour, act, favour, rate, remove, download, possible, total,
   actions: ACTIONS, copies: COPIES, character: () => shown.character_id, limit: () => shown.limit,
   select: () => setSelecting(!selecting), isSelecting: () => selecting,
   focus: (id) => cellOf(id)?.querySelector(".pg-open")?.focus(),
@@ -544,6 +563,13 @@ studio.grid = {
 studio.on("values", () => empty.hidden || renderEmpty());
 studio.on("shown", renderEmpty);
 studio.on("asked", () => (looksUp = true));
+studio.on("models", () => {
+  const ready = JSON.stringify(studio.models().map((one) => [one.id, one.available, one.price]));
+  if (ready === offered) return;
+  offered = ready;
+  for (const tile of tiles()) if (tile.kind === "job" && tile.can_retry) drawn.delete(tile.id); // what else can be tried changed
+  render();
+});
 new ResizeObserver(fitWords).observe(list);
 watch("value", receive);
 receive();
