@@ -266,7 +266,7 @@ function draw(item) {
 function emptyWords() {
   if (failed) return [icon("alert"), h("b", {}, "The library could not be read"), h("p", {}, failed), button("Try again", () => ((failed = ""), fetchFirst()))];
   if (isNarrowed()) return [icon("search"), h("b", {}, "Nothing matches"), h("p", {}, "No saved picture has all of this. Try fewer words, or take a filter away."), button("Clear search and filters", () => ((query = { ...EMPTY, tab: query.tab }), look()))];
-  if (inBin()) return [icon("trash"), h("b", {}, "The bin is empty"), h("p", {}, "Deleted pictures wait here for 7 days before they are erased.")];
+  if (inBin()) return [icon("trash"), h("b", {}, "The bin is empty"), h("p", {}, "Deleted pictures stay here for at least 7 days, and can be put back.")];
   if (query.tab === "characters") return [icon("person"), h("b", {}, "No portraits yet"), h("p", {}, "Portraits of characters appear here by themselves once they are generated."), h("a", { class: "ps-button ps-primary", href: "/studio/create" }, "Create a character")];
   return [icon("library"), h("b", {}, "Nothing saved yet"), h("p", {}, "Every picture you generate is kept here by itself."), h("a", { class: "ps-button ps-primary", href: "/studio/create" }, "Create a character")];
 }
@@ -274,7 +274,8 @@ function emptyWords() {
 function renderList() {
   const found = shown();
   list.dataset.view = view;
-  for (const id of nodes.keys()) if (!found.some((item) => item.id === id)) (nodes.delete(id), chosen.delete(id));
+  const there = new Set(found.map((item) => item.id));
+  for (const id of nodes.keys()) if (!there.has(id)) (nodes.delete(id), chosen.delete(id));
   if (!found.length && loading && !failed) return list.replaceChildren(...Array.from({ length: 12 }, () => h("li", { class: "lib-item lib-bone", "aria-hidden": "true" })));
   const wanted = found.map(draw);
   wanted.forEach((node, at) => list.children[at] !== node && list.insertBefore(node, list.children[at] ?? null));
