@@ -315,7 +315,7 @@ function mark() {
 
 function counter(key, label) {
   const many_ = matrix.cells.filter((one) => (key === "all" ? true : key === "missing" ? !one.image : one.review === key)).length;
-  return h("button", { type: "button", class: "ps-chip", "aria-pressed": String(filter === key), onclick: () => ((filter = key), render(), top.querySelector("[aria-pressed=true]").focus()) }, label, h("span", { class: "lib-times" }, many_));
+  return h("button", { type: "button", class: "ps-chip", "aria-pressed": String(filter === key), "aria-label": `${label}: ${many_}`, onclick: () => ((filter = key), render(), top.querySelector("[aria-pressed=true]").focus()) }, label, h("span", { class: "lib-times" }, many_));
 }
 
 function renderTop() {

@@ -127,11 +127,14 @@ async function fetchChoices() {
 
 async function inParts(what, ids, details = {}) {
   const done = [];
+  let missing = 0;
   for (let at = 0; at < ids.length; at += AT_ONCE) {
     const answer = await askOrSay(server, what, { ids: ids.slice(at, at + AT_ONCE), ...details });
     if (!answer) break;
     done.push(...answer.done);
+    missing += answer.missing.length;
   }
+  if (missing) studio.notice(`${pictures(missing)} stayed as ${missing === 1 ? "it was: it is" : "they were: they are"} gone by now, or a colleague's that only they may change.`, { seconds: 9 });
   return done;
 }
 
@@ -162,13 +165,26 @@ async function retag(ids, { added = [], removed = [] }, { quiet = false } = {}) 
     return added.some((tag) => !tags.includes(tag)) || removed.some((tag) => tags.includes(tag));
   });
   if (!changes.length) return studio.notice("Nothing to change: these pictures are tagged like that already.");
+  const before = new Map(changes.map((id) => [id, byId(id)?.tags ?? []]));
   const done = await inParts("retag", changes, { added, removed });
   items = items.map((item) => (done.includes(item.id) ? { ...item, tags: [...item.tags.filter((tag) => !removed.includes(tag)), ...added.filter((tag) => !item.tags.includes(tag))] } : item));
   render();
   if (large) showLarge(large);
   if (!done.length || quiet) return;
   const words = added.length ? `Tagged ${pictures(done.length)} with ${added.join(", ")}.` : `Took ${removed.join(", ")} off ${pictures(done.length)}.`;
-  studio.notice(words, { action: "Undo", onAction: () => retag(done, { added: removed, removed: added }, { quiet: true }), seconds: UNDO_SECONDS });
+  studio.notice(words, { action: "Undo", onAction: () => untag(done, before, { added, removed }), seconds: UNDO_SECONDS });
+}
+
+/** Each picture gets back the tags it had: one that had a tag before keeps it. */
+async function untag(ids, before, { added, removed }) {
+  const alike = new Map();
+  for (const id of ids) {
+    const had = before.get(id);
+    const back = { added: removed.filter((tag) => had.includes(tag)), removed: added.filter((tag) => !had.includes(tag)) };
+    const key = JSON.stringify(back);
+    alike.set(key, { back, ids: [...(alike.get(key)?.ids ?? []), id] });
+  }
+  for (const { back, ids: these } of alike.values()) await retag(these, back, { quiet: true });
 }
 
 function askForTag() {
