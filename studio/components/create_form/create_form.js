@@ -300,6 +300,9 @@ function wear(group, look) {
   shows.appearance_tags();
 }
 
+/** Where product approved no picture of a kind yet, its names stand alone: no wall of empty frames. */
+const hasPictures = (group) => group.looks.some((look) => Object.keys(look.pictures).length > 0);
+
 function card(group, look) {
   const on = isWorn(look);
   const url = look.pictures[group.key === "style" ? look.value : style()];
@@ -309,7 +312,7 @@ function card(group, look) {
 
 function renderLooks() {
   const held = looks.contains(document.activeElement) ? document.activeElement.dataset.look : null;
-  looks.replaceChildren(...groups.map((group) => h("div", { class: "cr-group", role: "group", "aria-label": group.label }, h("span", { class: "cr-label" }, group.label), h("div", { class: "cr-cards" }, ...group.looks.map((look) => card(group, look))))));
+  looks.replaceChildren(...groups.map((group) => h("div", { class: "cr-group", role: "group", "aria-label": group.label }, h("span", { class: "cr-label" }, group.label), h("div", { class: `cr-cards${hasPictures(group) ? "" : " cr-bare"}` }, ...group.looks.map((look) => card(group, look))))));
   if (held) looks.querySelector(`[data-look="${CSS.escape(held)}"]`)?.focus();
 }
 
@@ -384,7 +387,7 @@ const cost = h("small", { class: "cr-cost", role: "status" });
 const go = button("Generate portrait", () => generate(), { kind: "ps-primary cr-go", symbol: "spark", "data-testid": "create-generate" });
 const modelSelect = h("select", { class: "gx-select", "aria-label": "Model", onchange: () => (choose({ model: modelSelect.value }), priceSoon()) });
 const presetSelects = props.presets_.map((preset) => {
-  const select = h("select", { class: "gx-select", onchange: () => (choose({ presets: { ...choices.presets, [preset.name]: select.value } }), priceSoon()) }, h("option", { value: "" }, preset.name === "pose" ? "Any pose" : `Any ${preset.name}`), ...preset.choices.map(([label, key]) => h("option", { value: key }, label)));
+  const select = h("select", { class: "gx-select", onchange: () => (choose({ presets: { ...choices.presets, [preset.name]: select.value } }), priceSoon()) }, h("option", { value: "" }, "Any"), ...preset.choices.map(([label, key]) => h("option", { value: key }, label)));
   select.value = choices.presets[preset.name] ?? "";
   return h("label", { class: "gx-field" }, h("span", {}, preset.label), select);
 });

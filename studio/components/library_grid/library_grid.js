@@ -32,6 +32,7 @@ const nodes = new Map(); // id → {face, node}
 
 const shown = () => items.filter((item) => !gone.has(item.id));
 const byId = (id) => items.find((item) => item.id === id);
+const modelName = (key) => models.find((one) => one.key === key)?.name ?? key; // one that is no longer offered keeps its key
 const inBin = () => query.tab === "bin";
 const isNarrowed = () => FIELDS.some((field) => field !== "tab" && query[field]);
 
@@ -121,6 +122,7 @@ async function fetchChoices() {
   models = found.models;
   ofName = found.character;
   renderBar();
+  if (items.length) renderList();
 }
 
 /* ---- what is done with pictures ---- */
@@ -266,12 +268,12 @@ function row(item) {
   const pick = h("button", { type: "button", class: "lib-pick", role: "checkbox", "aria-checked": String(chosen.has(item.id)), "aria-label": `Select ${label}`, onclick: (event) => choose(item.id, event) }, icon("check"));
   const words = h("div", { class: "lib-words" },
     h("b", {}, name), h("p", {}, item.prompt || "No prompt was kept."),
-    h("span", { class: "lib-model" }, item.model), h("span", { class: "lib-seed" }, item.seed && `Seed ${item.seed}`), h("span", { class: "lib-when" }, when(item.created_at)));
+    h("span", { class: "lib-model" }, modelName(item.model)), h("span", { class: "lib-seed" }, item.seed && `Seed ${item.seed}`), h("span", { class: "lib-when" }, when(item.created_at)));
   return h("li", { class: `lib-item${chosen.has(item.id) ? " lib-chosen" : ""}`, "data-id": item.id, "data-testid": "library-item" }, open, pick, words);
 }
 
 function draw(item) {
-  const face = JSON.stringify({ ...item, cursor: "" });
+  const face = JSON.stringify({ ...item, cursor: "", model: modelName(item.model) });
   const standing = nodes.get(item.id);
   if (standing?.face === face) return standing.node;
   const node = row(item);
@@ -393,7 +395,7 @@ function renderPanel() {
 const menu = studio.popover(filterButton, panel, { onOpen: () => (renderPanel(), panel.querySelector("select").focus()) });
 panel.addEventListener("keydown", (event) => event.key === "Enter" && event.target.matches("input") && (event.target.dispatchEvent(new Event("change")), menu.close(true)));
 
-const said = (name) => (name === "of" ? ofName || "one character" : name === "model" ? (models.find((one) => one.key === query.model)?.name ?? query.model) : query[name]);
+const said = (name) => (name === "of" ? ofName || "one character" : name === "model" ? modelName(query.model) : query[name]);
 
 function chip(name) {
   const drop = () => {
@@ -467,7 +469,7 @@ function showLarge(id) {
     h("aside", { class: "lv-side" },
       h("header", { class: "lv-head" }, h("h2", {}, item.character_name || "No character"), h("button", { type: "button", class: "dg-x lv-x", "aria-label": "Close", onclick: closeLarge }, icon("close"))),
       h("p", { class: "lv-prompt" }, item.prompt || "No prompt was kept with this picture."),
-      h("dl", { class: "lv-facts" }, ...fact("Model", item.model), ...fact("Seed", item.seed), ...fact("Size", item.size), ...fact("Saved", when(item.created_at)), ...fact("Owner", item.mine ? "" : "A colleague")),
+      h("dl", { class: "lv-facts" }, ...fact("Model", modelName(item.model)), ...fact("Seed", item.seed), ...fact("Size", item.size), ...fact("Saved", when(item.created_at)), ...fact("Owner", item.mine ? "" : "A colleague")),
       tagList(item), largeActions(item)));
   const keep = focused && [...box.querySelectorAll("button, input")].find((one) => one.className === focused && !one.disabled);
   (keep ?? box.querySelector(".lv-x")).focus();
