@@ -42,7 +42,7 @@ def test_a_character_is_created_edited_and_taken_on_to_the_editor(site: Site, br
     with form(browser, site) as desk:
         expect(desk.page.get_by_role("heading", name="Create a character")).to_be_visible()
         fill(desk)
-        desk.page.get_by_text("Non-binary").click()
+        desk.page.get_by_role("radio", name="Non-binary").check()
 
         desk.page.get_by_test_id("create-save").click()
 
