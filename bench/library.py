@@ -79,7 +79,8 @@ def _fill(services: Services) -> None:
             INSERT INTO public.user_library
                 (user_id, asset_type, storage_path, thumbnail_path, file_size_bytes, mime_type, original_prompt, model_used,
                  generation_seed, width, height, tags, roleplay_metadata, content_category, created_at)
-            SELECT %(owner)s, 'image', %(owner)s || '/portraits/' || n || '.png', %(owner)s || '/portraits/' || n || '.thumb.webp',
+            SELECT %(owner)s::uuid, 'image', %(owner)s::uuid || '/portraits/' || n || '.png',
+                   %(owner)s::uuid || '/portraits/' || n || '.thumb.webp',
                    900000, 'image/png',
                    'high quality character portrait, sharp focus, adult person, ' || array_to_string(ARRAY(
                        SELECT (%(words)s::text[])[1 + floor(random() * %(many)s + n * 0)::int] FROM generate_series(1, 6)), ', '),

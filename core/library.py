@@ -149,7 +149,8 @@ def _tags(tags: Sequence[str]) -> list[str]:
 
 
 def _query(wanted: Wanted) -> LibraryQuery:
-    until = wanted.last_day + timedelta(days=1) if wanted.last_day else None
+    last = wanted.last_day
+    until = last + timedelta(days=1) if last and last < date.max else None
     return LibraryQuery(
         words=_tsquery(wanted.words),
         only_characters=wanted.only_characters,

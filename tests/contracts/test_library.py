@@ -78,6 +78,9 @@ def test_filters_narrow_and_combine(services, ana, dsn):
     assert found(Wanted(tag="sea", model="m1"), ana, services) == [old]
     assert found(Wanted(seed=2), ana, services) == [new]
     assert found(Wanted(first_day=date(2026, 11, 19), last_day=date(2026, 11, 19)), ana, services) == [other]
+    assert len(found(Wanted(first_day=date.min, last_day=date.max), ana, services)) == len(
+        found(Wanted(), ana, services)
+    )
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_a_run_can_be_cancelled_and_a_reload_still_shows_it(site: Site, browser:
         expect(desk.notice.filter(has_text="44 cancelled, at no cost.")).to_be_visible()
 
 
-def test_a_limit_that_has_no_room_says_what_it_leaves_out(site: Site, browser: Browser):
+def test_a_limit_that_is_no_amount_says_how_one_is_written(site: Site, browser: Browser):
     with matrix(browser, site) as desk:
         desk.page.get_by_role("button", name="Generate 44 missing").click()
         dialog = desk.page.get_by_role("dialog")
@@ -103,7 +103,7 @@ def test_product_approves_a_picture_and_takes_it_back(site: Site, browser: Brows
     with matrix(browser, site) as desk:
         cell(desk, SLIM).locator(".am-open").click()
 
-        desk.page.get_by_role("button", name="Approve").click()
+        desk.page.get_by_role("dialog").get_by_role("button", name="Approve").click()
 
         expect(cell(desk, SLIM)).to_contain_text("Approved")
         assert review_of(site, SLIM) is ReviewStatus.approved
@@ -166,7 +166,9 @@ def test_who_may_only_read_sees_the_matrix_without_its_buttons(site: Site, brows
         expect(desk.page.get_by_test_id("attribute-cell")).to_have_count(44)
         expect(desk.page.get_by_role("button", name="Generate")).to_have_count(0)
         cell(desk, SLIM).locator(".am-open").click()
-        expect(desk.page.get_by_role("button", name="Approve")).to_have_count(0)
+        dialog = desk.page.get_by_role("dialog", name="Slim, Anime")
+        expect(dialog).to_be_visible()
+        expect(dialog.get_by_role("button", name="Approve")).to_have_count(0)
 
 
 def test_an_editor_is_told_who_may_see_it(site: Site, browser: Browser):

@@ -42,7 +42,7 @@ def test_a_character_is_created_edited_and_taken_on_to_the_editor(site: Site, br
     with form(browser, site) as desk:
         expect(desk.page.get_by_role("heading", name="Create a character")).to_be_visible()
         fill(desk)
-        desk.page.get_by_text("Non-binary").click()
+        desk.page.get_by_role("radio", name="Non-binary").check()
 
         desk.page.get_by_test_id("create-save").click()
 
@@ -179,6 +179,23 @@ def test_somebody_elses_save_is_a_choice_and_not_a_loss(site: Site, character: C
         expect(desk.page.get_by_test_id("create-state")).to_have_text("Saved")
         row = site.row(character)
         assert (row.name, row.description) == ("My name for her", f"{DESCRIPTION} She changed it.")
+
+
+def test_what_a_colleague_saved_appears_where_nothing_is_typed_and_is_not_written_over(
+    site: Site, character: Character, browser: Browser
+):
+    theirs = f"{DESCRIPTION} She changed it."
+    with form(browser, site, f"?character={character.id}") as desk:
+        site.change(character, description=theirs)
+        expect(desk.page.get_by_label("Description")).to_have_value(theirs)
+        expect(desk.page.get_by_test_id("create-state")).to_have_text("Saved")
+
+        desk.page.get_by_label("Name").fill("My name for her")
+        desk.page.get_by_test_id("create-save").click()
+
+        expect(desk.page.get_by_test_id("create-state")).to_have_text("Saved")
+        row = site.row(character)
+        assert (row.name, row.description) == ("My name for her", theirs)
 
 
 def test_a_reference_is_uploaded_with_its_rights_and_removed(

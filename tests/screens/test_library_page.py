@@ -12,10 +12,14 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from core import library
 from core.auth import LOCAL_PERSON
+from core.db import people
 from core.library import Wanted
-from core.values import Character
+from core.services import open_services
+from core.settings import Settings
+from core.values import Character, Role
+from tests import builders
 from tests.screens.browser import Desk, visit
-from tests.screens.conftest import Site, eventually
+from tests.screens.conftest import DoorGate, Site, built, eventually, serving
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -147,7 +151,8 @@ def test_the_rest_of_a_long_library_comes_while_one_scrolls(site: Site, shelf: D
 
 
 def test_several_pictures_are_tagged_and_that_is_taken_back(site: Site, shelf: Desk):
-    keep(site, 4)
+    keep(site, 3)
+    keep(site, tags=["portrait", "sea"])
     expect(items(shelf.page)).to_have_count(4)
     pick(shelf.page, 0)
     items(shelf.page).nth(2).get_by_role("checkbox").click(modifiers=["Shift"])
@@ -158,10 +163,10 @@ def test_several_pictures_are_tagged_and_that_is_taken_back(site: Site, shelf: D
     shelf.page.get_by_role("button", name="Add tags").click()
 
     expect(shelf.notice.filter(has_text="Tagged 3 pictures with night walk, sea")).to_be_visible()
-    assert tagged(site, "night walk") == 3
+    assert (tagged(site, "night walk"), tagged(site, "sea")) == (3, 3)
     shelf.page.get_by_role("button", name="Undo").click()
     eventually(lambda: tagged(site, "night walk") == 0)
-    assert tagged(site, "portrait") == 4
+    assert (tagged(site, "portrait"), tagged(site, "sea")) == (4, 1)
 
 
 def test_a_tag_is_taken_off_several_pictures(site: Site, shelf: Desk):
@@ -190,6 +195,27 @@ def test_deleted_pictures_come_back_by_undo(site: Site, shelf: Desk):
     shelf.page.get_by_role("button", name="Undo").click()
     expect(items(shelf.page)).to_have_count(3)
     assert library.page(Wanted(is_bin=True), LOCAL_PERSON, site.services).items == ()
+
+
+def test_what_only_a_colleague_may_change_stays_and_that_is_said(settings: Settings, browser: Browser):
+    with open_services(settings.model_copy(update={"team_sharing": False})) as services:
+        quinn = builders.a_person(services.db, "quinn", Role.editor, Role.qa)
+        with services.db.as_service() as conn:
+            people.insert_missing(conn, LOCAL_PERSON.id, "local@studio.invalid")
+        gate = DoorGate(is_somebody=quinn)
+        with serving(built(services, gate)) as url, shelf_at(browser, f"{url}/studio/library") as desk:
+            site = Site(url, services, gate)
+            keep(site, user_id=quinn.id)
+            keep(site)
+            expect(items(desk.page)).to_have_count(2)
+            pick(desk.page, 0)
+            pick(desk.page, 1)
+
+            desk.page.get_by_role("toolbar").get_by_role("button", name="Delete").click()
+
+            expect(desk.notice.filter(has_text="1 picture stayed as it was")).to_be_visible()
+            expect(desk.notice.filter(has_text="1 picture moved to the bin.")).to_be_visible()
+            expect(items(desk.page)).to_have_count(1)
 
 
 def test_the_bin_gives_back_what_it_holds(site: Site, shelf: Desk):

@@ -110,7 +110,7 @@ def test_the_queue_shows_whose_turn_it_is_and_cancels(site: Site, character: Cha
         rows = desk.page.locator(".qp-row")
         expect(rows).to_have_count(3)
         expect(rows.first).to_contain_text("Next in line")
-        expect(rows.nth(2)).to_contain_text("3. in line")
+        expect(rows.nth(2)).to_contain_text("Number 3 in line")
         expect(rows.first).to_contain_text("words number 0")
 
         rows.first.get_by_role("button", name=f"Cancel {character.name}").click()

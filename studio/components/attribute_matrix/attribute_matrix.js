@@ -59,7 +59,7 @@ function follow(id) {
 const look = soon(async () => {
   if (!run) return;
   const seen = await ask(server, "progress", { run }).catch((refusal) => (refusal.code === "NOT_FOUND" || refusal.code === "NOT_ALLOWED" ? forget() : null));
-  if (!seen) return;
+  if (!seen) return run && setTimeout(look, 5 * EVERY); // no answer is no end
   const ended = seen.is_over && progress && !progress.is_over;
   progress = seen;
   renderRun();
@@ -315,7 +315,7 @@ function mark() {
 
 function counter(key, label) {
   const many_ = matrix.cells.filter((one) => (key === "all" ? true : key === "missing" ? !one.image : one.review === key)).length;
-  return h("button", { type: "button", class: "ps-chip", "aria-pressed": String(filter === key), onclick: () => ((filter = key), render(), top.querySelector("[aria-pressed=true]").focus()) }, label, h("span", { class: "lib-times" }, many_));
+  return h("button", { type: "button", class: "ps-chip", "aria-pressed": String(filter === key), "aria-label": `${label}: ${many_}`, onclick: () => ((filter = key), render(), top.querySelector("[aria-pressed=true]").focus()) }, label, h("span", { class: "lib-times" }, many_));
 }
 
 function renderTop() {
@@ -348,7 +348,8 @@ function render() {
 document.addEventListener("keydown", (event) => event.key === "Escape" && chosen.size && !document.querySelector(".dg-shade") && (chosen.clear(), mark()));
 studio.on("pushed", ({ type }) => {
   if (["attributes", "resync"].includes(type)) readSoon();
-  if (type === "job" && matrix) (readSoon(), look());
+  if (type === "job" && matrix) readSoon();
+  if (["job", "resync"].includes(type)) look(); // also a run that ended while the studio was away
 });
 if (run) look();
 read();

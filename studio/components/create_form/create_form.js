@@ -11,6 +11,7 @@ const byName = Object.fromEntries(FIELDS.map((field) => [field.name, field]));
 const PARTS = [["basics", "Basics"], ["looks", "Looks"], ["tags", "Tags and reference"], ["greetings", "Greetings"], ["voice", "Personality and use"]];
 const START = Object.fromEntries(FIELDS.map((field) => [field.name, { tags: [], list: [], switch: false }[field.kind] ?? (field.name === "gender" ? "unspecified" : field.name === "content_rating" ? "sfw" : "")]));
 const sides = "studio:create-choices";
+const AGAIN = 4000; // ms until a studio that was away is asked for the character once more
 
 const page = { id: new URLSearchParams(location.search).get("character"), version: 0, saved: structuredClone(START), typed: structuredClone(START), reference: "", has_reference: false, match: false };
 const notes = {}; // field → the node under it
@@ -93,6 +94,7 @@ async function open() {
     Object.assign(page, row, { saved: structuredClone(row.values), typed: structuredClone(row.values) });
   } catch (refusal) {
     studio.notice(refusal.message, { seconds: 9 });
+    if (refusal.code === "AWAY") return void setTimeout(open, AGAIN);
     page.id = null;
     history.replaceState({}, "", location.pathname);
   }
@@ -298,6 +300,9 @@ function wear(group, look) {
   shows.appearance_tags();
 }
 
+/** Where product approved no picture of a kind yet, its names stand alone: no wall of empty frames. */
+const hasPictures = (group) => group.looks.some((look) => Object.keys(look.pictures).length > 0);
+
 function card(group, look) {
   const on = isWorn(look);
   const url = look.pictures[group.key === "style" ? look.value : style()];
@@ -307,7 +312,7 @@ function card(group, look) {
 
 function renderLooks() {
   const held = looks.contains(document.activeElement) ? document.activeElement.dataset.look : null;
-  looks.replaceChildren(...groups.map((group) => h("div", { class: "cr-group", role: "group", "aria-label": group.label }, h("span", { class: "cr-label" }, group.label), h("div", { class: "cr-cards" }, ...group.looks.map((look) => card(group, look))))));
+  looks.replaceChildren(...groups.map((group) => h("div", { class: "cr-group", role: "group", "aria-label": group.label }, h("span", { class: "cr-label" }, group.label), h("div", { class: `cr-cards${hasPictures(group) ? "" : " cr-bare"}` }, ...group.looks.map((look) => card(group, look))))));
   if (held) looks.querySelector(`[data-look="${CSS.escape(held)}"]`)?.focus();
 }
 
@@ -330,7 +335,9 @@ function askForReference() {
     if (!page.id && !(await save())) return box.close();
     const said = new URLSearchParams({ characterId: page.id, fileName: chosen.name, rightsConfirmed: "true", use: "true" });
     try {
-      const answer = await fetch(`/references?${said}`, { method: "POST", headers: { "Content-Type": chosen.type || "application/octet-stream" }, body: chosen });
+      const answer = await fetch(`/references?${said}`, { method: "POST", headers: { "Content-Type": chosen.type || "application/octet-stream" }, body: chosen }).catch(() => {
+        throw new Error("The studio does not answer, so the picture was not sent. Try again in a moment.");
+      });
       const told = await answer.json();
       if (!answer.ok) throw new Error(told.error ?? "The picture was not taken. Try another one.");
       box.close();
@@ -343,16 +350,25 @@ function askForReference() {
   const box = studio.dialog({ title: "A reference picture", body: [h("p", {}, "PNG, JPEG, WebP, HEIC or AVIF, at most 20 MB. Portraits can be made to match the person in it."), file, h("label", { class: "cr-check" }, rights, h("span", {}, "I have the rights to this picture, and it shows no real person who did not agree.")), wrong], foot: [button("Cancel", () => box.close()), go] });
 }
 
+/** What a colleague saved is shown at once where nothing is typed here; else it waits for the save, which asks. */
 async function readRow() {
   const row = await askOrSay(server, "open", { id: page.id });
   if (!row) return;
-  const { version, reference: url, has_reference, reference_is_auto, match } = row;
-  Object.assign(page, { version: isDirty() ? page.version : version, reference: url, has_reference, reference_is_auto, match });
+  if (!isDirty()) {
+    Object.assign(page, row, { saved: structuredClone(row.values), typed: structuredClone(row.values) });
+    return showAll();
+  }
+  const { reference: url, has_reference, reference_is_auto, match } = row; // the version stays: saving over theirs is a choice
+  Object.assign(page, { reference: url, has_reference, reference_is_auto, match });
   renderReference();
 }
 
 function renderReference() {
-  const change = async (what, details = {}) => (await askOrSay(server, what, { id: page.id, ...details }), readRow());
+  const change = async (what, details = {}) => {
+    const row = await askOrSay(server, what, { id: page.id, ...details });
+    if (row?.version === page.version + 1) page.version = row.version; // this change of one's own is no conflict
+    await readRow();
+  };
   const match = h("input", { type: "checkbox", role: "switch", id: "cr-match", onchange: () => change("match", { on: match.checked }) });
   match.checked = page.match;
   const words = page.has_reference ? (page.reference_is_auto ? "The first portrait serves as the reference." : "Your own reference.") : "Without one, every portrait is made from words alone.";
@@ -371,7 +387,7 @@ const cost = h("small", { class: "cr-cost", role: "status" });
 const go = button("Generate portrait", () => generate(), { kind: "ps-primary cr-go", symbol: "spark", "data-testid": "create-generate" });
 const modelSelect = h("select", { class: "gx-select", "aria-label": "Model", onchange: () => (choose({ model: modelSelect.value }), priceSoon()) });
 const presetSelects = props.presets_.map((preset) => {
-  const select = h("select", { class: "gx-select", onchange: () => (choose({ presets: { ...choices.presets, [preset.name]: select.value } }), priceSoon()) }, h("option", { value: "" }, preset.name === "pose" ? "Any pose" : `Any ${preset.name}`), ...preset.choices.map(([label, key]) => h("option", { value: key }, label)));
+  const select = h("select", { class: "gx-select", onchange: () => (choose({ presets: { ...choices.presets, [preset.name]: select.value } }), priceSoon()) }, h("option", { value: "" }, "Any"), ...preset.choices.map(([label, key]) => h("option", { value: key }, label)));
   select.value = choices.presets[preset.name] ?? "";
   return h("label", { class: "gx-field" }, h("span", {}, preset.label), select);
 });

@@ -32,6 +32,7 @@ const nodes = new Map(); // id → {face, node}
 
 const shown = () => items.filter((item) => !gone.has(item.id));
 const byId = (id) => items.find((item) => item.id === id);
+const modelName = (key) => models.find((one) => one.key === key)?.name ?? key; // one that is no longer offered keeps its key
 const inBin = () => query.tab === "bin";
 const isNarrowed = () => FIELDS.some((field) => field !== "tab" && query[field]);
 
@@ -121,17 +122,21 @@ async function fetchChoices() {
   models = found.models;
   ofName = found.character;
   renderBar();
+  if (items.length) renderList();
 }
 
 /* ---- what is done with pictures ---- */
 
 async function inParts(what, ids, details = {}) {
   const done = [];
+  let missing = 0;
   for (let at = 0; at < ids.length; at += AT_ONCE) {
     const answer = await askOrSay(server, what, { ids: ids.slice(at, at + AT_ONCE), ...details });
     if (!answer) break;
     done.push(...answer.done);
+    missing += answer.missing.length;
   }
+  if (missing) studio.notice(`${pictures(missing)} stayed as ${missing === 1 ? "it was: it is" : "they were: they are"} gone by now, or a colleague's that only they may change.`, { seconds: 9 });
   return done;
 }
 
@@ -162,13 +167,26 @@ async function retag(ids, { added = [], removed = [] }, { quiet = false } = {}) 
     return added.some((tag) => !tags.includes(tag)) || removed.some((tag) => tags.includes(tag));
   });
   if (!changes.length) return studio.notice("Nothing to change: these pictures are tagged like that already.");
+  const before = new Map(changes.map((id) => [id, byId(id)?.tags ?? []]));
   const done = await inParts("retag", changes, { added, removed });
   items = items.map((item) => (done.includes(item.id) ? { ...item, tags: [...item.tags.filter((tag) => !removed.includes(tag)), ...added.filter((tag) => !item.tags.includes(tag))] } : item));
   render();
   if (large) showLarge(large);
   if (!done.length || quiet) return;
   const words = added.length ? `Tagged ${pictures(done.length)} with ${added.join(", ")}.` : `Took ${removed.join(", ")} off ${pictures(done.length)}.`;
-  studio.notice(words, { action: "Undo", onAction: () => retag(done, { added: removed, removed: added }, { quiet: true }), seconds: UNDO_SECONDS });
+  studio.notice(words, { action: "Undo", onAction: () => untag(done, before, { added, removed }), seconds: UNDO_SECONDS });
+}
+
+/** Each picture gets back the tags it had: one that had a tag before keeps it. */
+async function untag(ids, before, { added, removed }) {
+  const alike = new Map();
+  for (const id of ids) {
+    const had = before.get(id);
+    const back = { added: removed.filter((tag) => had.includes(tag)), removed: added.filter((tag) => !had.includes(tag)) };
+    const key = JSON.stringify(back);
+    alike.set(key, { back, ids: [...(alike.get(key)?.ids ?? []), id] });
+  }
+  for (const { back, ids: these } of alike.values()) await retag(these, back, { quiet: true });
 }
 
 function askForTag() {
@@ -250,12 +268,12 @@ function row(item) {
   const pick = h("button", { type: "button", class: "lib-pick", role: "checkbox", "aria-checked": String(chosen.has(item.id)), "aria-label": `Select ${label}`, onclick: (event) => choose(item.id, event) }, icon("check"));
   const words = h("div", { class: "lib-words" },
     h("b", {}, name), h("p", {}, item.prompt || "No prompt was kept."),
-    h("span", { class: "lib-model" }, item.model), h("span", { class: "lib-seed" }, item.seed && `Seed ${item.seed}`), h("span", { class: "lib-when" }, when(item.created_at)));
+    h("span", { class: "lib-model" }, modelName(item.model)), h("span", { class: "lib-seed" }, item.seed && `Seed ${item.seed}`), h("span", { class: "lib-when" }, when(item.created_at)));
   return h("li", { class: `lib-item${chosen.has(item.id) ? " lib-chosen" : ""}`, "data-id": item.id, "data-testid": "library-item" }, open, pick, words);
 }
 
 function draw(item) {
-  const face = JSON.stringify({ ...item, cursor: "" });
+  const face = JSON.stringify({ ...item, cursor: "", model: modelName(item.model) });
   const standing = nodes.get(item.id);
   if (standing?.face === face) return standing.node;
   const node = row(item);
@@ -266,7 +284,7 @@ function draw(item) {
 function emptyWords() {
   if (failed) return [icon("alert"), h("b", {}, "The library could not be read"), h("p", {}, failed), button("Try again", () => ((failed = ""), fetchFirst()))];
   if (isNarrowed()) return [icon("search"), h("b", {}, "Nothing matches"), h("p", {}, "No saved picture has all of this. Try fewer words, or take a filter away."), button("Clear search and filters", () => ((query = { ...EMPTY, tab: query.tab }), look()))];
-  if (inBin()) return [icon("trash"), h("b", {}, "The bin is empty"), h("p", {}, "Deleted pictures wait here for 7 days before they are erased.")];
+  if (inBin()) return [icon("trash"), h("b", {}, "The bin is empty"), h("p", {}, "Deleted pictures stay here for at least 7 days, and can be put back.")];
   if (query.tab === "characters") return [icon("person"), h("b", {}, "No portraits yet"), h("p", {}, "Portraits of characters appear here by themselves once they are generated."), h("a", { class: "ps-button ps-primary", href: "/studio/create" }, "Create a character")];
   return [icon("library"), h("b", {}, "Nothing saved yet"), h("p", {}, "Every picture you generate is kept here by itself."), h("a", { class: "ps-button ps-primary", href: "/studio/create" }, "Create a character")];
 }
@@ -274,7 +292,8 @@ function emptyWords() {
 function renderList() {
   const found = shown();
   list.dataset.view = view;
-  for (const id of nodes.keys()) if (!found.some((item) => item.id === id)) (nodes.delete(id), chosen.delete(id));
+  const there = new Set(found.map((item) => item.id));
+  for (const id of nodes.keys()) if (!there.has(id)) (nodes.delete(id), chosen.delete(id));
   if (!found.length && loading && !failed) return list.replaceChildren(...Array.from({ length: 12 }, () => h("li", { class: "lib-item lib-bone", "aria-hidden": "true" })));
   const wanted = found.map(draw);
   wanted.forEach((node, at) => list.children[at] !== node && list.insertBefore(node, list.children[at] ?? null));
@@ -376,7 +395,7 @@ function renderPanel() {
 const menu = studio.popover(filterButton, panel, { onOpen: () => (renderPanel(), panel.querySelector("select").focus()) });
 panel.addEventListener("keydown", (event) => event.key === "Enter" && event.target.matches("input") && (event.target.dispatchEvent(new Event("change")), menu.close(true)));
 
-const said = (name) => (name === "of" ? ofName || "one character" : name === "model" ? (models.find((one) => one.key === query.model)?.name ?? query.model) : query[name]);
+const said = (name) => (name === "of" ? ofName || "one character" : name === "model" ? modelName(query.model) : query[name]);
 
 function chip(name) {
   const drop = () => {
@@ -450,7 +469,7 @@ function showLarge(id) {
     h("aside", { class: "lv-side" },
       h("header", { class: "lv-head" }, h("h2", {}, item.character_name || "No character"), h("button", { type: "button", class: "dg-x lv-x", "aria-label": "Close", onclick: closeLarge }, icon("close"))),
       h("p", { class: "lv-prompt" }, item.prompt || "No prompt was kept with this picture."),
-      h("dl", { class: "lv-facts" }, ...fact("Model", item.model), ...fact("Seed", item.seed), ...fact("Size", item.size), ...fact("Saved", when(item.created_at)), ...fact("Owner", item.mine ? "" : "A colleague")),
+      h("dl", { class: "lv-facts" }, ...fact("Model", modelName(item.model)), ...fact("Seed", item.seed), ...fact("Size", item.size), ...fact("Saved", when(item.created_at)), ...fact("Owner", item.mine ? "" : "A colleague")),
       tagList(item), largeActions(item)));
   const keep = focused && [...box.querySelectorAll("button, input")].find((one) => one.className === focused && !one.disabled);
   (keep ?? box.querySelector(".lv-x")).focus();

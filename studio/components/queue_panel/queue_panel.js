@@ -39,7 +39,7 @@ async function cancel(job, press) {
 
 function place(job) {
   if (job.place === 1) return "Next in line";
-  return job.place ? `${job.place}. in line` : job.stage_words;
+  return job.place ? `Number ${job.place} in line` : job.stage_words;
 }
 
 function bar(job) {
