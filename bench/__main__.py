@@ -6,7 +6,19 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import attributes, change, portrait, proof, recovery, scrape, start, uploads, webhook, workers
+from bench import (
+    attributes,
+    cards,
+    change,
+    portrait,
+    proof,
+    recovery,
+    scrape,
+    start,
+    uploads,
+    webhook,
+    workers,
+)
 from bench.figures import show, write
 from core import log
 
@@ -14,6 +26,7 @@ MEASURES = {
     "portrait": portrait.measure,
     "workers": workers.measure,
     "start": start.measure,
+    "cards": cards.measure,
     "change": change.measure,
     "scrape": scrape.measure,
     "proof": proof.measure,

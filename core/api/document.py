@@ -15,6 +15,7 @@ VERSION = "1"
 TAGS = (
     {"name": "Portraits", "description": "Ask for a picture and see where it stands."},
     {"name": "Files", "description": "Stored pictures, for whoever holds a link that we signed."},
+    {"name": "Cards", "description": "Characters in and out, as the card files other programs read."},
     {"name": "Health", "description": "Whether it lives, whether it can work, and its numbers."},
 )
 _ABOUT = (

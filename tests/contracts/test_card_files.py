@@ -351,4 +351,4 @@ def test_a_form_of_another_site_cannot_send_a_card(app, ana):
     http = app.as_(ana)
     answer = http.post("/cards", content=json.dumps(V2), headers={**HEADERS, "Content-Type": "text/plain"})
 
-    assert (answer.status_code, answer.json()["code"]) == (400, "NOT_A_CARD")
+    assert (answer.status_code, answer.json()["code"]) == (415, "NOT_A_CARD")
