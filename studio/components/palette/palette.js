@@ -5,7 +5,8 @@ const LABEL = "Search characters and commands";
 const button = element.querySelector(".pl-open");
 button.querySelector(".pl-icon").replaceWith(icon("search"));
 button.querySelector("kbd").textContent = /Mac|iPhone|iPad/.test(navigator.platform) ? "\u2318 K" : "Ctrl K";
-button.setAttribute("aria-label", LABEL);
+button.title = LABEL;
+button.setAttribute("aria-keyshortcuts", "Control+K Meta+K");
 button.addEventListener("click", show);
 let opened = null; // {close, box, list, at}
 let timer = null;

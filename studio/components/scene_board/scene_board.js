@@ -282,7 +282,7 @@ function face(scene) {
 
 function card(scene) {
   const more = h("button", { type: "button", class: "sn-more", "aria-label": `Options of ${scene.scene_name}`, "aria-haspopup": "menu", "aria-expanded": "false", onclick: () => toggleMenu(scene, more) }, icon("more"));
-  const open = h("button", { type: "button", class: "sn-open", "aria-label": `Edit ${scene.scene_name}`, onclick: () => edit(byId(scene.id)) }, face(scene));
+  const open = h("button", { type: "button", class: "sn-open", onclick: () => edit(byId(scene.id)) }, h("span", { class: "ps-hidden" }, `Edit ${scene.scene_name} `), face(scene));
   const chat = scene.chat_url && studio.safeUrl(scene.chat_url);
   const starters = scene.scene_starters.length;
   const facts = starters ? `${starters} ${starters === 1 ? "starter" : "starters"}` : "No starters";
