@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench import (
     attributes,
+    cards,
     change,
     library,
     portrait,
@@ -27,6 +28,7 @@ MEASURES = {
     "portrait": portrait.measure,
     "workers": workers.measure,
     "start": start.measure,
+    "cards": cards.measure,
     "change": change.measure,
     "selector": selector.measure,
     "scrape": scrape.measure,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from core.callbacks import Deed
+from core.cards.card import Form
 from core.errors import StudioError
 from core.values import JobStage, JobStatus
 
@@ -70,6 +71,32 @@ class AcceptedAnswer(Answer):
     job_id: UUID
     status: JobStatus
     warnings: Sequence[str]
+
+
+class CardNote(Answer):
+    """What a card loses, or what was mended in it, in words."""
+
+    code: str
+    sentence: str
+
+
+class CardAnswer(Answer):
+    """The character that was made of a card."""
+
+    success: Literal[True] = True
+    character_id: UUID
+    name: str
+    form: Form
+    has_picture: bool = Field(description="Whether the card's picture became a portrait.")
+    notes: Sequence[CardNote] = Field(description="What was mended, cut or left out.")
+    author_notes: str = Field(description="What the card's author tells people, as plain text.")
+
+
+class CardReportAnswer(Answer):
+    """What an export leaves out."""
+
+    success: Literal[True] = True
+    notes: Sequence[CardNote]
 
 
 class JobAnswer(Answer):

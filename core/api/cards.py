@@ -14,32 +14,86 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from core.api.answers import CardAnswer, CardNote, CardReportAnswer, refusals
 from core.api.asking import Asking, Serving
 from core.cards import exporting, files, importing
 from core.cards.card import Note
 from core.cards.exporting import Kind
 from core.cards.importing import Imported
-from core.errors import BadRequest
+from core.errors import (
+    BadImage,
+    Conflict,
+    NotAllowed,
+    NotFound,
+    ObjectMissing,
+    PolicyRefused,
+    StorageFailed,
+)
 from core.values import CharacterId, PortraitId
 
 TYPE = "application/octet-stream"  # one that no form of another site can send without asking first
 LONGEST_SENDING = 120.0  # seconds for one file
 _AT_ONCE = 4
 
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {TYPE: {"schema": {"type": "string", "format": "binary"}}},
-    }
+_FILE = {"schema": {"type": "string", "format": "binary"}}
+_BODY = {"requestBody": {"required": True, "content": {TYPE: _FILE}}}
+_TAKEN: dict[int | str, dict[str, Any]] = {
+    201: {"model": CardAnswer, "description": "The character stands."},
+    **refusals(
+        NotAllowed, Conflict, PolicyRefused,
+        codes={
+            400: ("NOT_A_CARD", "CARD_UNREADABLE", "CARD_PROTECTED", "CARD_TOO_LARGE", "NO_NAME", "BROKEN_OFF"),
+            409: ("ALREADY_IMPORTED",),
+            413: ("CARD_TOO_LARGE",),
+            415: ("NOT_A_CARD",),
+            422: ("POLICY_MINOR",),
+        },
+    ),
+}  # fmt: skip
+_REPORTED: dict[int | str, dict[str, Any]] = {
+    200: {"model": CardReportAnswer, "description": "Nothing is written; no note: nothing is left out."},
+    **refusals(NotFound),
 }
+_GIVEN: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The card file, as a download.",
+        "content": {"application/json": {"schema": {"type": "object"}}, "image/png": _FILE},
+    },
+    **refusals(
+        NotFound, ObjectMissing, BadImage, StorageFailed,
+        codes={
+            400: ("NO_NAME", "NO_PICTURE", "BAD_ADDRESS"),
+            422: ("IMAGE_BLANK", "IMAGE_BROKEN", "IMAGE_TOO_LARGE"),
+            503: ("STORAGE_REFUSED",),
+        },
+    ),
+}  # fmt: skip
+
+
+class _Refused(Exception):
+    """The body was not read to its end."""
+
+    def __init__(self, status: int, code: str, sentence: str) -> None:
+        super().__init__(code)
+        self.answer = JSONResponse(
+            {"success": False, "error": sentence, "code": code}, status, headers={"Connection": "close"}
+        )
 
 
 def router() -> APIRouter:
     """POST /cards, GET /cards/{character_id} and its report."""
-    found = APIRouter(prefix="/cards")
+    found = APIRouter(prefix="/cards", tags=["Cards"])
     room = asyncio.Semaphore(_AT_ONCE)
 
-    @found.post("", openapi_extra=_BODY, status_code=201)
+    @found.post(
+        "",
+        operation_id="import_card",
+        summary="Make a character of a card file",
+        response_model=None,
+        openapi_extra=_BODY,
+        status_code=201,
+        responses=_TAKEN,
+    )
     async def take(  # pyright: ignore[reportUnusedFunction]
         request: Request,
         services: Serving,
@@ -48,8 +102,15 @@ def router() -> APIRouter:
         rights_confirmed: Annotated[bool, Query(alias="rightsConfirmed")] = False,
         again: bool = False,
     ) -> JSONResponse:
-        """Make a character of the card file in the body (JSON, PNG, WEBP, CHARX; at most 64 MiB)."""
-        data = await _body(request)
+        """Make a character of the card file in the body (JSON, PNG, WEBP, CHARX; at most 64 MiB).
+
+        `rightsConfirmed` says that the person has the rights to its picture, which is left out without; `again`
+        takes a card that is here already.
+        """
+        try:
+            data = await _body(request)
+        except _Refused as refused:
+            return refused.answer
         async with room:
             made = await run_in_threadpool(
                 importing.take,
@@ -60,17 +121,29 @@ def router() -> APIRouter:
                 services=services,
                 again=again,
             )
-        return JSONResponse({"success": True, **_described(made)}, 201)
+        return JSONResponse(_described(made).as_json(), 201)
 
-    @found.get("/{character_id}/report")
+    @found.get(
+        "/{character_id}/report",
+        operation_id="card_report",
+        summary="What a card file would leave out",
+        response_model=None,
+        responses=_REPORTED,
+    )
     def report(  # pyright: ignore[reportUnusedFunction]
         services: Serving, person: Asking, character_id: UUID, kind: Kind = Kind.v3
-    ) -> dict[str, Any]:
+    ) -> JSONResponse:
         """What an export of that kind leaves out."""
         notes = exporting.report(CharacterId(character_id), kind, person, services)
-        return {"success": True, "notes": _notes(notes)}
+        return JSONResponse(CardReportAnswer(notes=_notes(notes)).as_json())
 
-    @found.get("/{character_id}")
+    @found.get(
+        "/{character_id}",
+        operation_id="export_card",
+        summary="A character as a card file",
+        response_class=Response,
+        responses=_GIVEN,
+    )
     def give(  # pyright: ignore[reportUnusedFunction]
         services: Serving,
         person: Asking,
@@ -78,7 +151,7 @@ def router() -> APIRouter:
         kind: Kind = Kind.v3,
         portrait: UUID | None = None,
     ) -> Response:
-        """The card file, as a download."""
+        """The card file, as a download: a PNG holds `portrait`, else the primary one."""
         chosen = PortraitId(portrait) if portrait else None
         made = exporting.export(CharacterId(character_id), kind, person, services, portrait_id=chosen)
         headers = {
@@ -92,38 +165,40 @@ def router() -> APIRouter:
 
 
 async def _body(request: Request) -> bytes:
-    """The file, refused as soon as it is too long. Raises BadRequest."""
+    """The file, refused as soon as it is too long, too slow or of another type. Raises _Refused."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != TYPE:
-        raise BadRequest(f"Send the card file itself as the body, as {TYPE}.", code="NOT_A_CARD")
+        raise _Refused(415, "NOT_A_CARD", f"Send the card file itself as the body, as {TYPE}.")
     announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > files.LARGEST_FILE:
+        raise _too_long()
     data = bytearray()
     try:
         async with asyncio.timeout(LONGEST_SENDING):
-            if announced.isdigit() and int(announced) > files.LARGEST_FILE:
-                raise _too_long()
             async for part in request.stream():
                 data += part
                 if len(data) > files.LARGEST_FILE:
                     raise _too_long()
-    except (ClientDisconnect, TimeoutError) as exc:
-        raise BadRequest("The file did not arrive whole. Send it again.", code="BROKEN_OFF") from exc
+    except ClientDisconnect as exc:
+        raise _Refused(400, "BROKEN_OFF", "The file did not arrive whole. Send it again.") from exc
+    except TimeoutError as exc:
+        raise _Refused(408, "TOO_SLOW", "The file took too long to arrive. Send it again.") from exc
     return bytes(data)
 
 
-def _too_long() -> BadRequest:
-    return BadRequest("A card file has at most 64 MiB. Choose a smaller one.", code="CARD_TOO_LARGE")
+def _too_long() -> _Refused:
+    return _Refused(413, "CARD_TOO_LARGE", "A card file has at most 64 MiB. Choose a smaller one.")
 
 
-def _notes(notes: tuple[Note, ...]) -> list[dict[str, str]]:
-    return [{"code": note.code, "sentence": note.sentence} for note in notes]
+def _notes(notes: tuple[Note, ...]) -> list[CardNote]:
+    return [CardNote(code=note.code, sentence=note.sentence) for note in notes]
 
 
-def _described(made: Imported) -> dict[str, Any]:
-    return {
-        "characterId": str(made.character_id),
-        "name": made.name,
-        "form": made.form,
-        "hasPicture": made.has_picture,
-        "notes": _notes(made.notes),
-        "authorNotes": made.author_notes,
-    }
+def _described(made: Imported) -> CardAnswer:
+    return CardAnswer(
+        character_id=made.character_id,
+        name=made.name,
+        form=made.form,
+        has_picture=made.has_picture,
+        notes=_notes(made.notes),
+        author_notes=made.author_notes,
+    )

@@ -20,6 +20,7 @@ TAGS = (
     },
     {"name": "Providers", "description": "Where providers report what became of a request."},
     {"name": "Files", "description": "Stored pictures, for whoever holds a link that we signed."},
+    {"name": "Cards", "description": "Characters in and out, as the card files other programs read."},
     {"name": "Health", "description": "Whether it lives, whether it can work, and its numbers."},
 )
 _ABOUT = (

@@ -56,7 +56,7 @@ def report(character_id: CharacterId, kind: Kind, person: Person, services: Serv
         notes.append(Note(code="NO_PICTURE", sentence="There is no portrait yet to put the card into."))
     if kind is not Kind.png and has_picture:
         notes.append(Note(code="NO_PICTURE_IN_JSON", sentence="A JSON card carries no picture."))
-    if character.reference_image_url:
+    if character.reference_image_url and not character.reference_is_auto:
         notes.append(Note(code="REFERENCE", sentence="The reference picture and its image match stay here."))
     return tuple(notes)
 

@@ -50,7 +50,7 @@
   command({ id: "scenes", label: "Show scenes", keys: ["2"], group: "Go to", icon: "layers", when: hasDesk, run: () => studio.setView("scenes") });
   command({ id: "new-scene", label: "New scene", group: "Scenes", icon: "add", when: hasDesk, run: () => studio.announce("new-scene") });
   command({ id: "import-cards", label: "Import character cards", group: "Characters", icon: "download", when: inEditor, run: () => studio.announce("import-cards") });
-  command({ id: "export-card", label: "Export as a character card", group: "Characters", icon: "later", when: hasDesk, run: () => studio.announce("export-card") });
+  command({ id: "export-card", label: "Export as a character card", group: "Characters", icon: "upload", when: hasDesk, run: () => studio.announce("export-card") });
   command({ id: "theme", label: "Switch between light and dark", group: "Studio", icon: "moon", run: () => studio.toggleTheme() });
   command({ id: "help", label: "Keyboard shortcuts", keys: ["?"], group: "Studio", icon: "help", run: () => help() });
   command({ id: "palette", label: "Search characters and commands", keys: [MOD, "K"], group: "Go to", icon: "search", isHidden: true, run: () => studio.announce("palette") });

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from core import characters, scenes
+from core import characters, references, scenes
 from core import portraits as shown
 from core.cards import exporting, files, importing
 from core.cards.card import Form, as_v2
@@ -309,6 +309,19 @@ def test_the_report_says_what_stays_here_before_anything_is_written(services, an
     assert caught.value.reason == "NO_PICTURE"
 
 
+def test_only_a_reference_that_somebody_chose_is_named_among_what_stays(services, ana):
+    character = a_character(ana, services)
+    portrait = a_finished_portrait(ana, services, character).portrait_id
+    now = characters.load(character.id, ana, services)
+    by_itself = exporting.report(character.id, Kind.png, ana, services)
+
+    references.pick_portrait(character.id, portrait, version=now.version, person=ana, services=services)
+    by_choice = exporting.report(character.id, Kind.png, ana, services)
+
+    assert now.reference_image_url
+    assert [[note.code for note in notes] for notes in (by_itself, by_choice)] == [[], ["REFERENCE"]]
+
+
 def test_nobody_takes_or_reads_cards_of_others(services, ana, ben, customer):
     mine = take(V2, ana, services)
 
@@ -351,4 +364,4 @@ def test_a_form_of_another_site_cannot_send_a_card(app, ana):
     http = app.as_(ana)
     answer = http.post("/cards", content=json.dumps(V2), headers={**HEADERS, "Content-Type": "text/plain"})
 
-    assert (answer.status_code, answer.json()["code"]) == (400, "NOT_A_CARD")
+    assert (answer.status_code, answer.json()["code"]) == (415, "NOT_A_CARD")

@@ -45,6 +45,9 @@ SPECIFIED = {
     ("get", "/healthz"): {200, 403},
     ("get", "/readyz"): {200, 503},
     ("get", "/metrics"): {200, 401, 403},
+    ("post", "/cards"): {201, 400, 401, 403, 409, 413, 415, 422},
+    ("get", "/cards/{character_id}"): {200, 400, 401, 404, 422, 503},
+    ("get", "/cards/{character_id}/report"): {200, 400, 401, 404},
 }
 
 

@@ -33,6 +33,14 @@ def test_a_character_is_found_by_a_part_of_its_name_and_opened_by_keys(desk: Des
     assert str(other.id) in desk.page.url
 
 
+def test_who_begins_with_what_was_typed_stands_above_what_only_holds_it(desk: Desk, site: Site):
+    site.character(name="Porter Vale")
+    palette(desk).get_by_role("combobox").fill("por")
+
+    expect(desk.page.get_by_role("option").first).to_have_text("Porter ValeCharacter")
+    expect(desk.page.get_by_role("option").filter(has_text="Next portrait")).to_be_visible()
+
+
 def test_the_arrows_walk_and_escape_gives_the_focus_back(desk: Desk):
     desk.description.focus()
     box = palette(desk).get_by_role("combobox")

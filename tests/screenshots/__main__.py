@@ -11,8 +11,8 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.screens.browser import launch, visit
-from tests.screenshots.states import STATES, State, address
-from tests.screenshots.world import World, made_up
+from tests.screenshots.states import STATES, State, address, arrive, dress
+from tests.screenshots.world import made_up
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
 WINDOWS = {
@@ -37,23 +37,18 @@ def main(words: Sequence[str]) -> None:
         browser = launch(playwright)
         for name, state in chosen.items():
             for window in WINDOWS:
-                for theme in THEMES:
-                    _take(browser, world, state, window, theme, folder / f"{name}-{window}-{theme}.webp")
+                _take(browser, address(world, state), state, window, folder / f"{name}-{window}")
             print(f"  {name}", flush=True)
         browser.close()
 
 
-def _take(browser: Browser, world: World, state: State, window: str, theme: str, target: Path) -> None:
-    with visit(
-        browser, address(world, state), color_scheme=theme, reduced_motion="reduce", **WINDOWS[window]
-    ) as desk:
-        desk.settle()
-        desk.page.wait_for_timeout(400)  # pictures of the grid arrive by themselves
-        state.steps(desk.page)
-        desk.page.wait_for_timeout(350)
-        shot = desk.page.screenshot()
-    with Image.open(io.BytesIO(shot)) as image:
-        image.convert("RGB").save(target, "WEBP", quality=QUALITY, method=6)
+def _take(browser: Browser, url: str, state: State, window: str, stem: Path) -> None:
+    with visit(browser, url, color_scheme="light", reduced_motion="reduce", **WINDOWS[window]) as desk:
+        arrive(desk, state)
+        for theme in THEMES:
+            dress(desk, theme)
+            with Image.open(io.BytesIO(desk.page.screenshot())) as image:
+                image.convert("RGB").save(f"{stem}-{theme}.webp", "WEBP", quality=QUALITY, method=6)
 
 
 if __name__ == "__main__":

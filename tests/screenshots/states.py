@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from playwright.sync_api import Page
 
+from tests.screens.browser import Desk
 from tests.screenshots.world import World
 
 Steps = Callable[[Page], None]
@@ -131,6 +132,32 @@ STATES: Mapping[str, State] = {
     "cards-import": State(_import),
     "cards-export": State(_export),
 }
+
+
+# Nothing moves, and every picture that can be seen is there.
+_STILL = """() => document.fonts.status === "loaded"
+  && document.getAnimations().every((one) => one.playState !== "running" || one.effect.getComputedTiming().endTime === Infinity)
+  && [...document.images].every((one) => one.complete || !one.checkVisibility() || one.getBoundingClientRect().top > innerHeight)"""
+
+
+def arrive(desk: Desk, state: State) -> None:
+    """From the page as it loads to the state, in light."""
+    desk.settle()
+    still(desk)
+    state.steps(desk.page)
+    still(desk)
+
+
+def still(desk: Desk) -> None:
+    """Wait until the page stands still."""
+    desk.page.wait_for_function(_STILL)
+
+
+def dress(desk: Desk, theme: str) -> None:
+    """Show `theme`, as the page's own switch does."""
+    if desk.page.evaluate("document.body.classList.contains('dark')") != (theme == "dark"):
+        desk.page.evaluate("window.studio.toggleTheme()")
+    still(desk)
 
 
 def address(world: World, state: State) -> str:

@@ -109,7 +109,7 @@ function importCards(files = []) {
     running = false;
     input.disabled = false;
     stop.textContent = "Close";
-    choose([]);
+    choose(all.slice(next)); // what a stop left can be gone on with
     studio.announce("cards-imported");
   }
 

@@ -5,7 +5,8 @@ const LABEL = "Search characters and commands";
 const button = element.querySelector(".pl-open");
 button.querySelector(".pl-icon").replaceWith(icon("search"));
 button.querySelector("kbd").textContent = /Mac|iPhone|iPad/.test(navigator.platform) ? "\u2318 K" : "Ctrl K";
-button.setAttribute("aria-label", LABEL);
+button.title = LABEL;
+button.setAttribute("aria-keyshortcuts", "Control+K Meta+K");
 button.addEventListener("click", show);
 let opened = null; // {close, box, list, at}
 let timer = null;
@@ -21,6 +22,9 @@ function openCharacter(id) {
   else location.assign(studio.pages.editorOf(id));
 }
 
+/** How well: 0 where the label begins with what was typed, 1 where a word of it does, else 2. */
+const rank = (label, typed) => (folded(label).startsWith(typed) ? 0 : folded(label).includes(` ${typed}`) ? 1 : 2);
+
 function person(card) {
   const url = card.thumb_url && studio.safeUrl(card.thumb_url);
   const face = h("span", { class: "cp-face" }, icon("person"));
@@ -34,7 +38,8 @@ function entries() {
   const words = folded(opened.box.value).split(/\s+/).filter(Boolean);
   const commands = studio.commands().filter((one) => fits(`${one.label} ${one.group}`, words)).map(action);
   const people = (props.value?.people ?? []).filter((card) => fits(card.name, words)).map(person);
-  return words.length ? [...commands, ...people] : [...people.slice(0, 4), ...commands];
+  const typed = words.join(" ");
+  return words.length ? [...commands, ...people].sort((one, other) => rank(one.label, typed) - rank(other.label, typed)) : [...people.slice(0, 4), ...commands];
 }
 
 function mark(at) {

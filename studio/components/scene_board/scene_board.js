@@ -65,7 +65,7 @@ const isFirst = (scene) => scenes()[0]?.id === scene.id;
 const isLast = (scene) => scenes().at(-1)?.id === scene.id;
 const ACTIONS = [
   { name: "edit", label: "Edit", icon: "layers", run: (scene) => edit(scene) },
-  { name: "picture", label: "Make a picture", icon: "spark", run: (scene) => picture(scene) },
+  { name: "picture", label: "New picture", icon: "spark", run: (scene) => picture(scene) },
   { name: "earlier", label: "Move earlier", icon: "earlier", unless: isFirst, run: (scene) => move(scene.id, -1) },
   { name: "later", label: "Move later", icon: "later", unless: isLast, run: (scene) => move(scene.id, 1) },
   { name: "delete", label: "Delete", icon: "trash", danger: true, run: remove },
@@ -128,7 +128,7 @@ function startersEditor(values, onChange) {
     const line = h("input", { type: "text", "aria-label": `Starter ${at + 1}`, maxlength: longest });
     line.value = text;
     line.addEventListener("input", () => ((texts[at] = line.value), onChange(texts)));
-    return h("li", {}, line, at > 0 && press("Move up", "up", () => swap(at, at - 1)), press("Remove", "close", () => tell(texts.filter((_, place) => place !== at))));
+    return h("li", {}, line, at > 0 ? press("Move up", "up", () => swap(at, at - 1)) : h("span", { class: "sn-mini" }), press("Remove", "close", () => tell(texts.filter((_, place) => place !== at))));
   }
 
   function draw() {
@@ -282,7 +282,7 @@ function face(scene) {
 
 function card(scene) {
   const more = h("button", { type: "button", class: "sn-more", "aria-label": `Options of ${scene.scene_name}`, "aria-haspopup": "menu", "aria-expanded": "false", onclick: () => toggleMenu(scene, more) }, icon("more"));
-  const open = h("button", { type: "button", class: "sn-open", "aria-label": `Edit ${scene.scene_name}`, onclick: () => edit(byId(scene.id)) }, face(scene));
+  const open = h("button", { type: "button", class: "sn-open", onclick: () => edit(byId(scene.id)) }, h("span", { class: "ps-hidden" }, `Edit ${scene.scene_name} `), face(scene));
   const chat = scene.chat_url && studio.safeUrl(scene.chat_url);
   const starters = scene.scene_starters.length;
   const facts = starters ? `${starters} ${starters === 1 ? "starter" : "starters"}` : "No starters";
