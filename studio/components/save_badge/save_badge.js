@@ -77,9 +77,10 @@ function late(answer, question) {
   if (answer.state === "saved") good({ ...answer, changes: question.changes });
 }
 
-/** A conflict with our own earlier save, whose answer was lost on the way, is none. */
+/** A conflict with our own earlier save, whose answer was lost on the way, is none: the row is as it would be now. */
 function isOurs(answer, question) {
-  return Object.entries(question.changes).every(([field, value]) => studio.same(value, answer.theirs[field]));
+  const wanted = { ...studio.desk.saved, ...question.changes };
+  return studio.desk.fields.every((field) => studio.same(wanted[field], answer.theirs[field]));
 }
 
 /** Somebody else changed other fields: theirs are taken, ours are sent again over their version. */
