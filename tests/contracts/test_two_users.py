@@ -794,6 +794,23 @@ def test_no_event_of_the_page_shows_or_changes_somebody_elses_work(services, ana
     assert everything(services) == before
 
 
+def test_what_is_refused_goes_back_to_the_page_that_showed_it_as_done(services, ana, ben, of_ana):
+    gate = TwoPeopleGate()
+    gate.let_in(ana, ben)
+    nobodys = str(uuid4())
+
+    with (
+        serving(mounted(services, gate)) as url,
+        httpx.Client(base_url=url, cookies={"who": "ana"}, timeout=30, trust_env=False) as client,
+    ):
+        [(number, _, inputs)] = [one for one in backend_events(client) if one[1] == "act"]
+        said = answer_to(client, number, inputs, forged(of_ana, nobodys, "rate"))
+        services.stopping.set()
+
+    [rows] = json.loads(said.removeprefix("data:"))["output"]["data"]
+    assert rows["refused"] == [nobodys, str(of_ana.portrait)]
+
+
 # ---- the socket
 
 

@@ -97,6 +97,33 @@ def test_a_studio_killed_while_drawing_finishes_the_picture_after_it_is_started_
         assert_everything_agrees(again)
 
 
+def test_a_refused_picture_says_why_and_another_model_makes_it(tmp_path, browser: Browser):
+    with EmulatorProcess() as fal:
+        fal.fault("outcome", "content_policy")
+        with running_studio(
+            tmp_path / "home", FAL_KEY=KEY, FAL_BASE_URL=fal.url, SKETCH_SECONDS="1"
+        ) as studio:
+            with visit(browser, studio.url) as desk:
+                desk.settle()
+                begin_character(desk, "Ines Calloway")
+                generate(desk)
+                failed = desk.page.get_by_test_id("tile-failed")
+                expect(failed).to_contain_text("safety", timeout=30_000)
+
+                failed.get_by_role("button", name="Options").click()
+                desk.page.get_by_role("menuitem", name="Try Sketch").click()
+
+                expect(desk.tiles).to_have_count(1, timeout=30_000)
+                expect(failed).to_have_count(0)
+            with studio.database() as conn:
+                made = conn.execute(
+                    "SELECT j.retried_from = failed.id FROM jobs j, jobs failed"
+                    " WHERE j.status = 'completed' AND failed.status = 'failed'"
+                ).fetchall()
+        assert made == [(True,)]
+        assert fal.counts()["submits"] == 1
+
+
 def assert_everything_agrees(studio: RunningStudio) -> None:
     """Rows and objects tell one story, read without the product's own code."""
     with studio.database() as conn:
