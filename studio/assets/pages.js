@@ -22,13 +22,11 @@
 
   /** A question to the page's own server. Throws an Error with a sentence for people, and `code` and `field`. */
   async function ask(server, what, details = {}) {
-    let answer;
-    try {
-      answer = await server.answer({ what, ...details });
-    } catch {
+    const answer = await server.answer({ what, ...details }).catch(() => null); // Gradio's client gives nothing where no answer came
+    if (!answer) {
       throw Object.assign(new Error("The studio does not answer. What you typed is kept here; try again in a moment."), { code: "AWAY" });
     }
-    if (answer && typeof answer.problem === "string") throw Object.assign(new Error(answer.problem), { code: answer.code, field: answer.field });
+    if (typeof answer.problem === "string") throw Object.assign(new Error(answer.problem), { code: answer.code, field: answer.field });
     return answer;
   }
 
