@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -100,6 +101,31 @@ def _import(page: Page) -> None:
     _command(page, "Import character cards")
 
 
+def _imported(page: Page) -> None:
+    """The report: a card taken whole, one mended, one that is none."""
+    _import(page)
+    whole = {
+        "name": "Ines Falk",
+        "description": "Tunes bells.",
+        "first_mes": "Listen.",
+        "creator_notes": "Be kind to her.",
+    }
+    cards = {
+        "ines.json": whole,
+        "pavel.json": {"name": "Pavel", "tags": "calm, tall", "alternate_greetings": None},
+        "holiday.json": [],
+    }
+    page.get_by_label("Card files").set_input_files(
+        [
+            {"name": name, "mimeType": "application/json", "buffer": json.dumps(card).encode()}
+            for name, card in cards.items()
+        ]
+    )
+    page.get_by_label("Import cards that are here already").check()
+    page.get_by_role("button", name="Import 3 cards").click()
+    page.get_by_role("status").filter(has_text="3 of 3").wait_for()
+
+
 def _export(page: Page) -> None:
     _command(page, "Export as a character card")
     page.locator(".cd-ready").first.wait_for()
@@ -131,6 +157,7 @@ STATES: Mapping[str, State] = {
     "keyboard": State(_help),
     "cards-import": State(_import),
     "cards-export": State(_export),
+    "cards-report": State(_imported),
 }
 
 
