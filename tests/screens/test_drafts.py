@@ -1,6 +1,6 @@
 """What is typed and not saved yet survives: a reload, two tabs, a broken line, and somebody else's save meanwhile."""
 
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from core.values import Character
 from tests.screens.browser import Desk
@@ -111,26 +111,3 @@ def test_a_draft_can_be_discarded(desk: Desk, site: Site, character: Character):
     expect(desk.name).to_have_value("Mira Vantongeren")
     assert drafts(desk) == 0
     assert site.row(character).name == "Mira Vantongeren"
-
-
-def lose_the_answer(route: Route) -> None:
-    """The studio saves, and the line breaks before it can say so."""
-    if '"changes"' in (route.request.post_data or ""):
-        route.fetch()
-        route.abort()
-    else:
-        route.continue_()
-
-
-def test_ones_own_save_whose_answer_was_lost_is_no_conflict(desk: Desk, site: Site, character: Character):
-    role = desk.page.get_by_label("Role", exact=True)
-    desk.page.route(CUT, lose_the_answer)
-    role.fill("Pilot")
-    eventually(lambda: site.row(character).role == "Pilot")
-
-    role.fill("Pilot and poet")
-    desk.page.unroute(CUT)
-
-    eventually(lambda: site.row(character).role == "Pilot and poet")
-    expect(desk.badge).to_have_text("Saved", timeout=8_000)
-    expect(desk.page.get_by_role("alertdialog")).to_have_count(0)
