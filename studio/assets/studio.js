@@ -225,27 +225,49 @@
   // `tried`: field → values that were sent and not answered yet; they may stand in the row
   const desk = { id: null, version: 0, fields: [], saved: {}, typed: {}, base: {}, tried: {}, facts: {}, name: "" };
 
-  /* Only what a tab that is gone left behind is given back elsewhere: tabs ask each other who is there. What a closing
-     tab writes is not to be relied on, nor is a clock: a hidden tab's stands still. */
+  /* Only what a tab that is gone left behind is given back elsewhere. What a closing tab writes is not to be relied on,
+     nor is a clock: a hidden tab's stands still. A tab holds a lock by its name for as long as it lives; where the page
+     came over plain http there are no locks, and tabs ask each other who is there. */
+  const lockOf = (name) => `studio:tab:${name}`;
   const HEARD = 1000; // ms in which a tab that is there has answered, a hidden one too
   const tabs = new BroadcastChannel("studio:tabs");
   const heard = new Map(); // tab → when it last said that it is there
   tabs.addEventListener("message", ({ data }) => (data ? heard.set(data, performance.now()) : tabs.postMessage(tab)));
 
-  /** Ask every other tab; answers with a function that knows which of them are there. */
+  /** Answers with a function that knows which tabs are there. */
   async function otherTabs() {
+    if (navigator.locks) {
+      const { held } = await navigator.locks.query();
+      const names = new Set(held.map((lock) => lock.name));
+      return (other) => names.has(lockOf(other));
+    }
     const asked = performance.now();
     tabs.postMessage(null);
     await new Promise((resolve) => setTimeout(resolve, HEARD));
     return (other) => heard.get(other) >= asked;
   }
 
+  /** Hold a tab's lock until this page is gone; answers whether it was free. */
+  const hold = (name) => new Promise((resolve) => {
+    navigator.locks.request(lockOf(name), { ifAvailable: true }, (lock) => {
+      resolve(lock !== null);
+      return lock && new Promise(() => {});
+    });
+  });
+
+  async function isTaken(name) {
+    if (!navigator.locks) return (await otherTabs())(name);
+    if (await hold(name)) return false;
+    await new Promise((resolve) => setTimeout(resolve, 300)); // the page that was here before may still be going
+    return !(await hold(name));
+  }
+
   /** A tab that was duplicated began with the name of the first one. */
   async function ownName() {
-    const isThere = await otherTabs();
-    if (!isThere(tab)) return;
+    if (!(await isTaken(tab))) return;
     tab = uuid();
     sessionStorage.setItem("studio:tab", tab);
+    if (navigator.locks) hold(tab);
     if (desk.id !== null) keepDraft();
   }
 

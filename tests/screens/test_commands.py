@@ -44,6 +44,7 @@ def test_who_begins_with_what_was_typed_stands_above_what_only_holds_it(desk: De
 def test_the_arrows_walk_and_escape_gives_the_focus_back(desk: Desk):
     desk.description.focus()
     box = palette(desk).get_by_role("combobox")
+    expect(desk.page.locator(".pl-person")).to_have_count(1)
     first = box.get_attribute("aria-activedescendant")
 
     box.press("ArrowDown")

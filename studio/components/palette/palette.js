@@ -52,11 +52,12 @@ function mark(at) {
 }
 
 function draw() {
+  const chosen = opened.at > 0 ? opened.found[opened.at] : null; // what one walked to stays chosen when people arrive
   opened.found = entries();
   const row = (entry, at) => h("li", { id: `pl-${at}`, role: "option", class: entry.kind, "aria-selected": "false", onclick: () => take(at), onpointermove: () => opened.at === at || mark(at) }, ...entry.node);
   opened.list.replaceChildren(...opened.found.map(row));
   opened.none.hidden = opened.found.length > 0;
-  mark(0);
+  mark(Math.max(0, opened.found.findIndex((entry) => chosen && entry.kind === chosen.kind && entry.label === chosen.label)));
 }
 
 function take(at) {
@@ -83,6 +84,7 @@ function show() {
   opened = { ...frame, box, list, none, at: 0, found: [] };
   box.addEventListener("keydown", keys);
   box.addEventListener("input", () => {
+    opened.at = 0;
     draw();
     clearTimeout(timer);
     timer = setTimeout(() => trigger("find", { search: box.value.trim() }), 120);

@@ -17,7 +17,7 @@ function line(check) {
   const state = check.passed ? "passed" : check.needed ? "needed" : "advice";
   const words = { passed: "fine", needed: "needed", advice: "advice" }[state];
   const sentence = check.passed ? null : h("p", {}, check.sentence);
-  const go = check.passed ? null : h("button", { type: "button", class: "ps-button ps-small", onclick: () => mend(check) }, "Go there", h("span", { class: "ps-hidden" }, `: ${check.label}`));
+  const go = check.passed ? null : h("button", { type: "button", class: "ps-button ps-small", "aria-label": `Go there: ${check.label}`, onclick: () => mend(check) }, "Go there");
   return h("li", { class: "pu-check", "data-state": state }, h("span", { class: "pu-sign" }, icon(check.passed ? "check" : state === "needed" ? "alert" : "help"), h("span", { class: "ps-hidden" }, words)), h("div", {}, h("b", {}, check.label), sentence), go);
 }
 
