@@ -248,10 +248,12 @@ function tagsControl(field) {
   };
   input.addEventListener("keydown", (event) => {
     if (event.isComposing) return;
-    if (event.key === "Enter" || event.key === ",") (event.preventDefault(), add());
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s") add();
+    else if (event.key === "Enter" || event.key === ",") (event.preventDefault(), add());
     else if (event.key === "Backspace" && !input.value && page.typed[field.name].length) (drop(page.typed[field.name].at(-1)), shows[field.name]());
   });
   input.addEventListener("blur", add);
+  window.addEventListener("pagehide", add); // a word nobody finished with Enter is typed all the same
   shows[field.name] = () => {
     const full = page.typed[field.name].length >= field.most;
     tags.replaceChildren(...page.typed[field.name].map((tag) => h("span", { class: "tc-chip" }, h("span", { class: "tc-word" }, tag), h("button", { type: "button", "aria-label": `Remove ${tag}`, onclick: () => (drop(tag), shows[field.name](), input.focus()) }, icon("close")))));
