@@ -9,7 +9,7 @@ from uuid import UUID
 
 from core import characters, policy, portraits
 from core.db import activity, scenes
-from core.errors import BadRequest, NotAllowed, NotFound
+from core.errors import BadRequest, Conflict, NotAllowed, NotFound
 from core.services import Services
 from core.values import (
     Character,
@@ -177,15 +177,57 @@ def create(
         return scenes.insert(conn, character_id, checked)
 
 
-def save(scene_id: SceneId, changes: Mapping[str, object], person: Person, services: Services) -> Scene:
-    """Write changed fields. Raises NotFound, BadRequest and PolicyRefused with `field`."""
+def save(
+    scene_id: SceneId,
+    changes: Mapping[str, object],
+    person: Person,
+    services: Services,
+    *,
+    was: Mapping[str, object] | None = None,
+) -> Scene:
+    """Write changed fields; `was` is what they were typed over, where the caller shows what others wrote meanwhile.
+
+    Raises Conflict where another one of those fields stands there now, NotFound, BadRequest and PolicyRefused with
+    `field`.
+    """
     _require_editor(person)
     checked = _checked(changes)
     with services.db.as_user(person) as conn:
-        saved = scenes.update(conn, scene_id, checked) if checked else scenes.get(conn, scene_id)
+        standing = scenes.lock(conn, scene_id)
+        if standing is None:
+            raise _gone()
+        _refuse_overwriting(standing, checked, was or {})
+        saved = scenes.update(conn, scene_id, checked) if checked else standing
     if saved is None:
         raise _gone()
     return saved
+
+
+def get(scene_id: SceneId, person: Person, services: Services) -> Scene:
+    """A scene of a character this person can see. Raises NotFound."""
+    with services.db.as_user(person) as conn:
+        found = scenes.get(conn, scene_id)
+    if found is None:
+        raise _gone()
+    characters.load(found.character_id, person, services)
+    return found
+
+
+def _refuse_overwriting(standing: Scene, checked: Mapping[str, object], was: Mapping[str, object]) -> None:
+    """Nobody's words are written over unseen: what stands is what was typed over, or what is wanted anyway."""
+    for name, wanted in checked.items():
+        stands = getattr(standing, name)
+        if name in was and stands != wanted and _plain(stands) != _plain(was[name]):
+            raise Conflict(
+                "Somebody else changed this scene meanwhile. Look at both, and save what is to stay."
+            )
+
+
+def _plain(value: object) -> object:
+    """A value as a page may have shown it: what was typed over is compared, not judged."""
+    if isinstance(value, list | tuple):
+        return [str(one).strip() for one in value if str(one).strip()]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return str(value or "").replace("\x00", "").replace("\r\n", "\n")
 
 
 def delete(scene_id: SceneId, person: Person, services: Services) -> None:

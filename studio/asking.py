@@ -57,6 +57,12 @@ def sent(event: gr.EventData) -> Mapping[str, object]:
     return data if isinstance(data, dict) else {}
 
 
+def storable(value: object) -> str:
+    """A text as Postgres takes it, also to look for: no null bytes and no halves of surrogate pairs."""
+    words = "" if value is None else str(value)
+    return words.replace("\x00", "").encode("utf-8", "ignore").decode("utf-8")
+
+
 def sent_id(event: gr.EventData, name: str = "id") -> UUID:
     """An id a script sent. Raises BadRequest where it is none."""
     try:

@@ -18,7 +18,7 @@ import gradio as gr
 from core import log as logs
 from core.errors import BadRequest, StudioError
 from core.values import Person
-from studio.asking import Asking
+from studio.asking import Asking, storable
 
 log = logs.get(__name__)
 
@@ -64,7 +64,7 @@ def text(data: Sent, name: str, *, longest: int = 300) -> str:
     value = data.get(name)
     if value is None:
         return ""
-    words = str(value).replace("\x00", "")
+    words = storable(value)
     if len(words) > longest:
         raise BadRequest(f"This is longer than {longest:,} characters. Shorten it.", field=name)
     return words

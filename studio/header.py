@@ -11,7 +11,7 @@ from core import catalog, characters
 from core.errors import BadRequest
 from core.values import CharacterId, Person
 from studio import components, going_public, palette, story
-from studio.asking import QUIET, Asking, sent, sent_id, told
+from studio.asking import QUIET, Asking, sent, sent_id, storable, told
 
 LONGEST_SEARCH = 80
 PAGE = 50
@@ -102,7 +102,7 @@ def cards(
 def _wire_search(asking: Asking, picker: gr.HTML) -> None:
     def find(request: gr.Request, event: gr.EventData) -> dict[str, object]:
         with told():
-            search = str(sent(event).get("search") or "")
+            search = storable(sent(event).get("search"))
             return cards(asking, asking.person(request), search=search, after=_after(event))
 
     picker.find(find, None, picker, trigger_mode="multiple", **QUIET)

@@ -8,7 +8,7 @@ import gradio as gr
 
 from core import characters
 from studio import components
-from studio.asking import QUIET, Asking, sent, told
+from studio.asking import QUIET, Asking, sent, storable, told
 
 MOST_FOUND: Final = 8
 LONGEST_SEARCH: Final = 80
@@ -20,7 +20,7 @@ def build(asking: Asking) -> gr.HTML:
 
     def find(request: gr.Request, event: gr.EventData) -> dict[str, object]:
         with told():
-            search = str(sent(event).get("search") or "")[:LONGEST_SEARCH]
+            search = storable(sent(event).get("search"))[:LONGEST_SEARCH]
             found = characters.listing(
                 asking.person(request), asking.services, search=search, limit=MOST_FOUND
             )

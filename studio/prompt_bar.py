@@ -15,7 +15,7 @@ from core.errors import BadRequest, StudioError
 from core.references import Serving
 from core.values import Character, CharacterId, ImageModel, ModelId, Person, PortraitRequest, Presets
 from studio import components, portraits
-from studio.asking import QUIET, Asking, say, sent, sent_id, sent_ids, told, warn
+from studio.asking import QUIET, Asking, say, sent, sent_id, sent_ids, storable, told, warn
 
 LONGEST_OWN_WORDS: Final = 200  # the prompt is cut there (SPEC "Prompt")
 LONGEST_PRESET: Final = 200  # what a page may send for one; the prompt takes less
@@ -155,7 +155,7 @@ def _request(character_id: UUID, said: Mapping[str, object], *, key: str | None 
     chosen: dict[str, object] = shot if isinstance(shot, dict) else {}
     return PortraitRequest(
         character_id=CharacterId(character_id),
-        own_words=str(said.get("words") or "").strip(),
+        own_words=storable(said.get("words")).strip(),
         presets=Presets(
             pose=_word(said.get("pose")),
             expression=_word(chosen.get("expression")),
@@ -171,7 +171,7 @@ def _request(character_id: UUID, said: Mapping[str, object], *, key: str | None 
 
 def _word(chosen: object) -> str | None:
     """A preset's key, or free words: the prompt cuts them where they are long."""
-    return str(chosen)[:LONGEST_PRESET] if chosen else None
+    return (storable(chosen)[:LONGEST_PRESET] or None) if chosen else None
 
 
 def _seed(typed: object) -> int | None:

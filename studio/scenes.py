@@ -11,10 +11,10 @@ from uuid import UUID
 import gradio as gr
 
 from core import catalog, generation, scenes
-from core.errors import BadRequest, StudioError
+from core.errors import BadRequest, Conflict, StudioError
 from core.values import CharacterId, JobId, ModelId, Person, SceneId
 from studio import components
-from studio.asking import QUIET, Asking, say, sent, sent_id, sent_ids, told
+from studio.asking import QUIET, Asking, say, sent, sent_id, sent_ids, storable, told
 
 Answer = Mapping[str, object] | None
 FIELDS: Final = ("scene_name", "scene_description", "scene_prompt", "scene_starters", "system_prompt")
@@ -144,7 +144,15 @@ def _save(asking: Asking, at: _Press) -> Answer:
     if sent(at.event).get("scene") is None:
         made = scenes.create(at.character_id, values, at.person, asking.services)
         return {"scene": str(made.id)}
-    saved = scenes.save(at.scene_id, values, at.person, asking.services)
+    was = sent(at.event).get("was")
+    try:
+        saved = scenes.save(
+            at.scene_id, values, at.person, asking.services, was=was if isinstance(was, dict) else None
+        )
+    except Conflict as error:
+        standing = scenes.get(at.scene_id, at.person, asking.services)
+        theirs = {name: getattr(standing, name) for name in FIELDS}
+        return {"state": "conflict", "sentence": error.sentence, "theirs": theirs}
     return {"scene": str(saved.id)}
 
 
@@ -160,13 +168,13 @@ def _field(name: str, found: object) -> object:
     if name == "scene_starters":
         if not isinstance(found, list) or len(found) > 10 * scenes.MOST_STARTERS:
             raise BadRequest("These starters could not be read. Type them again.", field=name)
-        return [str(one)[:LONGEST_TEXT] for one in found]
-    return str(found if found is not None else "")[:LONGEST_TEXT]
+        return [storable(one)[:LONGEST_TEXT] for one in found]
+    return storable(found)[:LONGEST_TEXT]
 
 
 def _order(at: _Press) -> generation.PortraitRequest:
     key = str(sent_id(at.event, "key")) if sent(at.event).get("key") else None
-    outfit = str(sent(at.event).get("outfit") or "")[:LONGEST_OUTFIT]
+    outfit = storable(sent(at.event).get("outfit"))[:LONGEST_OUTFIT]
     return scenes.picture_request(
         at.scene_id, at.character_id, model_id=at.model_id, outfit=outfit or None, key=key
     )

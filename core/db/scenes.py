@@ -39,6 +39,14 @@ def get(conn: Connection, scene_id: SceneId) -> Scene | None:
         ).fetchone()
 
 
+def lock(conn: Connection, scene_id: SceneId) -> Scene | None:
+    """One scene this connection may change, locked until the transaction ends; None where there is none."""
+    with conn.cursor(row_factory=class_row(Scene)) as cursor:
+        return cursor.execute(
+            f"SELECT {COLUMNS} FROM public.character_scenes s WHERE s.id = %s FOR UPDATE", (scene_id,)
+        ).fetchone()
+
+
 def insert(conn: Connection, character_id: CharacterId, values: Mapping[str, object]) -> Scene:
     """A new scene behind the others; `values` name columns of EDITABLE."""
     names = sorted(values)

@@ -55,7 +55,7 @@
 
   const length = (text) => [...text].length;
 
-  /** A labelled text box: {node, value, wrong(sentence), onInput}. `most` shows a counter in characters. */
+  /** A labelled text box: {node, value, put(text), wrong(sentence), onInput}. `most` shows a counter in characters. */
   function field(label, { value = "", most = 0, rows = 0, hint = "", placeholder = "", name = "", onInput = null } = {}) {
     const id = `dg-${++number}`;
     const box = rows ? h("textarea", { id, rows, placeholder }) : h("input", { id, type: "text", placeholder, autocomplete: "off" });
@@ -78,7 +78,7 @@
     };
     box.addEventListener("input", () => (count(), onInput?.(box.value)));
     count();
-    return { node, box, wrong: say, get value() { return box.value; } };
+    return { node, box, wrong: say, put: (text) => ((box.value = text), count()), get value() { return box.value; } };
   }
 
   Object.assign(studio, { dialog, field });

@@ -301,6 +301,33 @@
     }
   }
 
+  /* A form that is kept as one draft (the create page, a scene): each tab has its own under `name`, so that none writes
+     over another's. */
+  const formKey = (name) => `${name}:${tab}`;
+  const ownForm = (name) => readDraft(formKey(name)).draft ?? null;
+
+  /** Keep a form's draft for a reload; null drops it. */
+  function keepForm(name, draft) {
+    try {
+      draft === null ? localStorage.removeItem(formKey(name)) : localStorage.setItem(formKey(name), JSON.stringify({ tab, draft, at: new Date().toISOString() }));
+    } catch {
+      notice("This browser keeps no drafts (its storage is full or switched off). Save before leaving.");
+    }
+  }
+
+  /** What a tab that is gone left of that form, the latest; it is this tab's from then on. Null where there is none, or
+      where the form is not free for it any more (`isFree`). */
+  async function leftForm(name, isFree) {
+    const others = () => Object.keys(localStorage).filter((key) => key.startsWith(`${name}:`) && key !== formKey(name));
+    if (!others().length) return null;
+    const isThere = await otherTabs();
+    const left = others().map(readDraft).filter((one) => one.draft && !isThere(one.tab)).sort((one, other) => one.at.localeCompare(other.at)).at(-1);
+    if (!left || !isFree()) return null;
+    localStorage.removeItem(left.key);
+    keepForm(name, left.draft);
+    return left.draft;
+  }
+
   const isTried = (field, value) => (desk.tried[field] ?? []).some((one) => same(one, value));
 
   /** Values are on their way. Until they are answered nobody knows whether they were saved. */
@@ -542,7 +569,7 @@
     h, icon, icons: ICONS, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, stopAfter, walkWithArrows,
     isAway, away, back, lead, isOwn: () => true,
     desk, changes, isDirty, edited, fill, savedAs, trying, notSaved, clashes, typeOver, flush, loadTheirs, open, same, put, putOn,
-    toggleTheme, isDark, setView, badge: null,
+    toggleTheme, isDark, setView, ownForm, keepForm, leftForm, badge: null,
   };
 
   if (document.body) start();

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from core import scenes
-from core.errors import BadRequest, NotAllowed, NotFound, PolicyRefused
+from core.errors import BadRequest, Conflict, NotAllowed, NotFound, PolicyRefused
 from core.values import SceneId
 from tests.builders import a_character, as_platform, one, rows
 
@@ -55,6 +55,29 @@ def test_a_scene_is_changed_field_by_field(services, ana, character):
     changed = scenes.save(scene.id, {"scene_description": "after"}, ana, services)
 
     assert (changed.scene_name, changed.scene_description) == ("The night ferry", "after")
+
+
+def test_nobodys_words_are_written_over_unseen(services, ana, character):
+    scene = a_scene(character, ana, services, scene_description="before", scene_starters=["Tea?"])
+    scenes.save(scene.id, {"scene_description": "theirs"}, ana, services)
+
+    with pytest.raises(Conflict):
+        scenes.save(
+            scene.id, {"scene_description": "mine"}, ana, services, was={"scene_description": "before"}
+        )
+    other = scenes.save(
+        scene.id,
+        {"scene_starters": ["Tea?", "Mind the step."]},
+        ana,
+        services,
+        was={"scene_starters": ["Tea?"]},
+    )
+
+    assert (other.scene_description, other.scene_starters) == ("theirs", ["Tea?", "Mind the step."])
+    again = scenes.save(
+        scene.id, {"scene_description": "mine"}, ana, services, was={"scene_description": "theirs"}
+    )
+    assert again.scene_description == "mine"
 
 
 def test_a_scene_taken_out_comes_back_as_it_was(services, ana, character, dsn):

@@ -96,6 +96,42 @@ def test_what_was_typed_survives_a_reload_before_anything_is_saved(site: Site, b
         assert saved(site) == []
 
 
+def test_two_tabs_keep_their_new_characters_apart(site: Site, browser: Browser):
+    with form(browser, site) as desk:
+        second = Desk(desk.page.context.new_page(), desk.watch)
+        second.page.goto(f"{site.url}/studio/create")
+        expect(second.page.locator("body.ps-ready")).to_be_attached(timeout=20_000)
+        fill(desk, "Ida Thornquist")
+        fill(second, "Otto Klingbeil")
+
+        desk.page.get_by_test_id("create-save").click()
+        expect(desk.page.get_by_test_id("create-state")).to_have_text("Saved")
+        second.page.reload()
+
+        expect(second.page.get_by_label("Name")).to_have_value("Otto Klingbeil")
+        expect(second.page.get_by_label("Description")).to_have_value(DESCRIPTION)
+
+
+def test_what_a_closed_tab_left_is_given_back_and_a_living_tabs_draft_is_not_taken(
+    site: Site, browser: Browser
+):
+    with form(browser, site) as desk:
+        context = desk.page.context
+        fill(desk, "Still being typed")
+        closed = Desk(context.new_page(), desk.watch)
+        closed.page.goto(f"{site.url}/studio/create")
+        expect(closed.page.locator("body.ps-ready")).to_be_attached(timeout=20_000)
+        fill(closed, "Left behind")
+        closed.page.close()
+
+        third = Desk(context.new_page(), desk.watch)
+        third.page.goto(f"{site.url}/studio/create")
+
+        expect(third.page.get_by_label("Name")).to_have_value("Left behind")
+        desk.page.reload()
+        expect(desk.page.get_by_label("Name")).to_have_value("Still being typed")
+
+
 def test_what_was_typed_outlives_a_server_that_is_away(site: Site, browser: Browser):
     with form(browser, site) as desk:
         fill(desk)

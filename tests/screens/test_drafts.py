@@ -67,6 +67,21 @@ def test_every_kind_of_field_comes_back_after_a_reload(desk: Desk, site: Site, c
     assert (saved.voice_tone, saved.first_message) == ("teasing", "Mind the ninth step.")
 
 
+def test_a_tag_nobody_finished_with_enter_is_saved_and_survives_a_reload(
+    desk: Desk, site: Site, character: Character
+):
+    box = desk.page.get_by_label("Physical tags", exact=True)
+    box.fill("silver hair")
+    desk.page.keyboard.press("Control+s")
+    eventually(lambda: site.row(character).appearance_tags == ("silver hair",))
+
+    box.fill("a scar")
+    desk.reload()
+
+    expect(desk.tags("Physical tags")).to_have_text(["silver hair", "a scar"])
+    eventually(lambda: site.row(character).appearance_tags == ("silver hair", "a scar"))
+
+
 def test_a_draft_meets_somebody_elses_save_of_another_field_without_a_question(
     desk: Desk, site: Site, character: Character
 ):

@@ -284,6 +284,19 @@ def make_many(site: Site, character: Character) -> None:
         )
 
 
+def test_a_card_of_a_character_without_a_name_says_why_there_is_none(
+    desk: Desk, site: Site, character: Character
+):
+    site.make_portraits(character, 1)
+    expect(desk.tiles).to_have_count(1)
+    desk.name.fill("")
+
+    desk.open_menu(desk.tiles.first).get_by_role("menuitem", name="Download as").click()
+    desk.page.get_by_role("menuitem", name="Character card").click()
+
+    expect(desk.notice.filter(has_text="Give the character a name first")).to_be_visible()
+
+
 def test_two_thousand_portraits_are_counted_and_come_as_one_scrolls(
     desk: Desk, site: Site, character: Character
 ):

@@ -86,6 +86,62 @@ def test_words_typed_into_a_scene_survive_a_reload(desk: Desk, site: Site, chara
     eventually(lambda: rows(site, character)[0].scene_prompt == "mist over the harbour")
 
 
+def test_two_people_in_one_scene_see_both_texts_and_lose_none(desk: Desk, site: Site, character: Character):
+    [dawn] = make(site, character, "Dawn", scene_description="Mist.")
+    open_scenes(desk)
+    cards(desk).first.locator(".sn-open").click()
+    dialog = desk.page.get_by_role("dialog", name="Edit scene")
+    dialog.get_by_label("Description").fill("Mist over the harbour.")
+    theirs = {"scene_description": "Fog.", "scene_prompt": "grey light"}
+    scenes.save(dawn.id, theirs, LOCAL_PERSON, site.services)
+
+    dialog.get_by_role("button", name="Save scene").click()
+
+    expect(dialog.locator(".sn-theirs")).to_contain_text("Fog.")
+    expect(dialog.get_by_label("Description")).to_have_value("Mist over the harbour.")
+    expect(dialog.get_by_label("Words for the picture")).to_have_value("grey light")
+    assert rows(site, character)[0].scene_description == "Fog."
+
+    dialog.get_by_role("button", name="Save scene").click()
+
+    expect(dialog).to_have_count(0)
+    [kept] = rows(site, character)
+    assert (kept.scene_description, kept.scene_prompt) == ("Mist over the harbour.", "grey light")
+
+
+def test_what_a_colleague_saved_in_another_field_of_the_scene_stays(
+    desk: Desk, site: Site, character: Character
+):
+    [dawn] = make(site, character, "Dawn")
+    open_scenes(desk)
+    cards(desk).first.locator(".sn-open").click()
+    dialog = desk.page.get_by_role("dialog", name="Edit scene")
+    dialog.get_by_label("Description").fill("Mist.")
+    scenes.save(dawn.id, {"scene_prompt": "grey light"}, LOCAL_PERSON, site.services)
+
+    dialog.get_by_role("button", name="Save scene").click()
+
+    expect(dialog).to_have_count(0)
+    [kept] = rows(site, character)
+    assert (kept.scene_description, kept.scene_prompt) == ("Mist.", "grey light")
+
+
+def test_two_tabs_keep_their_new_scenes_apart(desk: Desk, site: Site, character: Character):
+    second = Desk(desk.page.context.new_page(), desk.watch)
+    second.page.goto(site.address(character))
+    second.settle()
+    for one, name in ((desk, "Dawn"), (second, "Dusk")):
+        open_scenes(one)
+        one.page.get_by_role("button", name="New scene").first.click()
+        one.page.get_by_role("dialog", name="New scene").get_by_label("Name").fill(name)
+
+    for one, name in ((desk, "Dawn"), (second, "Dusk")):
+        one.reload()
+        open_scenes(one)
+        one.page.get_by_role("button", name="New scene").first.click()
+        expect(one.page.get_by_role("dialog", name="New scene").get_by_label("Name")).to_have_value(name)
+
+
 def test_a_deleted_scene_comes_back_by_undo(desk: Desk, site: Site, character: Character):
     make(site, character, "Dawn", "Dusk")
     open_scenes(desk)

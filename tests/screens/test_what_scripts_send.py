@@ -1,13 +1,14 @@
 """Whatever a browser's script sends with an event is a stranger's word."""
 
 from decimal import Decimal
+from uuid import uuid4
 
 import gradio as gr
 import pytest
 
 from core.auth import LOCAL_PERSON
 from core.errors import BadRequest, Conflict
-from studio import asking, attributes_page, calls, create_page, editor, header, prompt_bar, proposing
+from studio import asking, attributes_page, calls, create_page, editor, header, prompt_bar, proposing, scenes
 
 
 def event(**data: object) -> gr.EventData:
@@ -124,6 +125,21 @@ def test_an_unknown_template_is_refused_and_none_is_an_empty_draft():
 def test_where_a_page_of_characters_goes_on_is_a_time_and_an_id(sent: dict[str, str]):
     with pytest.raises(BadRequest):
         header._after(event(**sent))
+
+
+UNSTORABLE = "sea\x00side \ud83d"  # a null byte, and half of a cut emoji
+
+
+def test_what_postgres_cannot_hold_is_left_out_of_every_text():
+    asked = prompt_bar._request(uuid4(), {"words": UNSTORABLE, "shot": {"outfit": UNSTORABLE}})
+
+    assert (asked.own_words, asked.presets.outfit) == ("seaside", "seaside ")
+    assert calls.text({"q": UNSTORABLE}, "q") == "seaside "
+    assert calls.texts({"added": [UNSTORABLE]}, "added", most=2) == ("seaside ",)
+    assert scenes._values(event(values={"scene_name": UNSTORABLE, "scene_starters": [UNSTORABLE]})) == {
+        "scene_name": "seaside ",
+        "scene_starters": ["seaside "],
+    }
 
 
 @pytest.mark.parametrize("sent", ["soon", "1.5", "9" * 19, "--4", "²"])

@@ -32,21 +32,21 @@ const isDirty = () => Object.keys(changes()).length > 0;
 /* ---- what is typed is kept ---- */
 
 function keep() {
-  try {
-    isDirty() ? localStorage.setItem(draftKey(), JSON.stringify({ version: page.version, values: changes() })) : localStorage.removeItem(draftKey());
-  } catch {
-    studio.notice("This browser keeps no drafts (its storage is full or switched off). Save before leaving.");
-  }
+  studio.keepForm(draftKey(), isDirty() ? { version: page.version, values: changes() } : null);
 }
 
-function giveBack() {
-  let draft = null;
-  try {
-    draft = JSON.parse(localStorage.getItem(draftKey()) || "null");
-  } catch {
-    return; // not ours, or cut short: there is nothing to give back
-  }
-  if (!draft?.values) return;
+/** What this tab had typed before it was loaded anew; else, where nothing is typed yet, what a closed one left. */
+async function giveBack() {
+  const of = page.id;
+  const own = studio.ownForm(draftKey());
+  if (own) return wearDraft(own);
+  const left = await studio.leftForm(draftKey(), () => of === page.id && !isDirty() && !saving);
+  if (!left) return;
+  wearDraft(left);
+  showAll();
+}
+
+function wearDraft(draft) {
   Object.assign(page.typed, Object.fromEntries(Object.entries(draft.values).filter(([name]) => name in byName)));
   if (page.id && draft.version < page.version) page.version = draft.version; // typed over that version: a newer row is a conflict
   if (isDirty()) studio.notice("We put back what you typed and had not saved yet.", { action: "Discard it", onAction: discard, seconds: 10 });
@@ -54,7 +54,7 @@ function giveBack() {
 
 function discard() {
   page.typed = structuredClone(page.saved);
-  localStorage.removeItem(draftKey());
+  studio.keepForm(draftKey(), null);
   page.id ? open() : showAll();
 }
 
@@ -114,7 +114,7 @@ async function save({ version = page.version } = {}) {
     const row = await ask(server, "save", { id: page.id, version, values });
     const isNew = !page.id;
     take(row);
-    localStorage.removeItem(key);
+    studio.keepForm(key, null);
     saving = null;
     keep();
     if (isNew) history.replaceState({}, "", `${location.pathname}?character=${encodeURIComponent(page.id)}`);
@@ -137,7 +137,7 @@ async function settle() {
   const names = Object.keys(changes()).filter((name) => !studio.same(theirs.values[name], page.saved[name]));
   return new Promise((resolve) => {
     const mine = () => (box.close(), save({ version: theirs.version }).then(resolve));
-    const take_ = () => (localStorage.removeItem(draftKey()), Object.assign(page, theirs, { saved: structuredClone(theirs.values), typed: structuredClone(theirs.values) }), box.close(), showAll(), resolve(false));
+    const take_ = () => (studio.keepForm(draftKey(), null), Object.assign(page, theirs, { saved: structuredClone(theirs.values), typed: structuredClone(theirs.values) }), box.close(), showAll(), resolve(false));
     const words = names.length ? `You both changed ${names.map((name) => byName[name].label.toLowerCase()).join(", ")}.` : "You changed other fields than they did, so both can stand.";
     const box = studio.dialog({ title: "Somebody else saved this character", body: [h("p", {}, words), h("p", {}, "Save yours over it: your changes are written, their other fields stay. Take theirs: what you typed here is dropped.")], foot: [button("Take theirs", take_), button("Save mine over it", mine, { kind: "ps-primary" })], onClose: () => resolve(false) });
   });
@@ -248,10 +248,12 @@ function tagsControl(field) {
   };
   input.addEventListener("keydown", (event) => {
     if (event.isComposing) return;
-    if (event.key === "Enter" || event.key === ",") (event.preventDefault(), add());
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s") add();
+    else if (event.key === "Enter" || event.key === ",") (event.preventDefault(), add());
     else if (event.key === "Backspace" && !input.value && page.typed[field.name].length) (drop(page.typed[field.name].at(-1)), shows[field.name]());
   });
   input.addEventListener("blur", add);
+  window.addEventListener("pagehide", add); // a word nobody finished with Enter is typed all the same
   shows[field.name] = () => {
     const full = page.typed[field.name].length >= field.most;
     tags.replaceChildren(...page.typed[field.name].map((tag) => h("span", { class: "tc-chip" }, h("span", { class: "tc-word" }, tag), h("button", { type: "button", "aria-label": `Remove ${tag}`, onclick: () => (drop(tag), shows[field.name](), input.focus()) }, icon("close")))));

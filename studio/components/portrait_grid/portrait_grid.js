@@ -131,7 +131,7 @@ const ACTIONS = {
 const COPIES = {
   settings: { label: "Picture with its settings", short: "With settings", icon: "picture", run: (tile) => download(tile, "settings") },
   share: { label: "Picture to share, without them", short: "To share", icon: "share", run: (tile) => download(tile, "share") },
-  card: { label: "Character card (PNG)", short: "As a card", icon: "person", run: (tile) => download(tile, "card") },
+  card: { label: "Character card (PNG)", short: "As a card", icon: "person", run: (tile) => (desk.typed.name?.trim() ? download(tile, "card") : studio.notice("Give the character a name first: other programs hide a card without one.")) },
 };
 const possible = (tile, actions = ACTIONS) => Object.entries(actions).filter(([, action]) => !action.unless?.(tile));
 

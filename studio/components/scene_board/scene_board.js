@@ -95,20 +95,13 @@ function toggleMenu(scene, button) {
 
 const draftKey = (id) => `studio:scene:${shown.character_id}:${id ?? "new"}`;
 
-function keptDraft(id) {
-  try {
-    return JSON.parse(localStorage.getItem(draftKey(id)) || "null");
-  } catch {
-    return null; // not ours, or cut short
-  }
-}
+const dropDraft = (id) => studio.keepForm(draftKey(id), null);
+const only = (names, values) => Object.fromEntries(names.map((name) => [name, values[name]]));
 
-function keepDraft(id, values, was) {
-  try {
-    JSON.stringify(values) === JSON.stringify(was) ? localStorage.removeItem(draftKey(id)) : localStorage.setItem(draftKey(id), JSON.stringify(values));
-  } catch {
-    studio.notice("This browser keeps no drafts (its storage is full or switched off). Save before leaving.");
-  }
+/** The dialog, with what this tab (or one that is gone) had typed into it and not saved. */
+async function edit(scene = null) {
+  const draft = studio.ownForm(draftKey(scene?.id)) ?? (await studio.leftForm(draftKey(scene?.id), () => true));
+  openDialog(scene && byId(scene.id) ? byId(scene.id) : scene, draft);
 }
 
 /** The openers of a chat, one line each: added with Enter, moved and removed by buttons. */
@@ -148,22 +141,24 @@ function startersEditor(values, onChange) {
   }
 
   box.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && (event.preventDefault(), take()));
+  box.addEventListener("input", () => onChange(texts)); // what is not added yet is kept as well
   draw();
   const node = h("fieldset", { class: "dg-field", "data-field": "scene_starters" }, h("legend", { class: "dg-label" }, "Starters"), rows, h("div", { class: "sn-add-line" }, box, add), wrong);
-  return { node, wrong: say, get value() { return box.value.trim() ? [...texts, box.value.trim()] : texts; } };
+  return { node, wrong: say, put: (next) => ((texts = [...next]), draw()), get value() { return box.value.trim() ? [...texts, box.value.trim()] : texts; } };
 }
 
 const EMPTY = { scene_name: "", scene_description: "", scene_prompt: "", scene_starters: [], system_prompt: "" };
 
-function edit(scene = null) {
-  const was = Object.fromEntries(Object.keys(EMPTY).map((name) => [name, scene?.[name] ?? EMPTY[name]]));
-  const draft = keptDraft(scene?.id);
-  const start = { ...was, ...draft };
+function openDialog(scene, draft) {
+  const stands = Object.fromEntries(Object.keys(EMPTY).map((name) => [name, scene?.[name] ?? EMPTY[name]]));
+  const was = { ...stands, ...draft?.was }; // what the fields are typed over: a colleague may have saved since
+  const start = { ...stands, ...draft?.values };
   const limits = shown.limits;
   const fields = {};
   const values = () => Object.fromEntries(Object.keys(EMPTY).map((name) => [name, fields[name].value]));
-  const changed = () => JSON.stringify(values()) !== JSON.stringify(was);
-  const keep = () => keepDraft(scene?.id, values(), was);
+  const mine = () => Object.keys(EMPTY).filter((name) => !studio.same(fields[name].value, was[name]));
+  const changed = () => mine().length > 0;
+  const keep = () => studio.keepForm(draftKey(scene?.id), changed() ? { values: only(mine(), values()), was: only(mine(), was) } : null);
   const text = (name, label, more) => (fields[name] = studio.field(label, { name, value: start[name], most: limits[name], onInput: keep, ...more })).node;
   const nodes = [
     text("scene_name", "Name", { placeholder: "The night ferry" }),
@@ -174,19 +169,40 @@ function edit(scene = null) {
   ];
   const save = h("button", { type: "button", class: "ps-button ps-primary", onclick: () => send() }, scene ? "Save scene" : "Create scene");
   const cancel = h("button", { type: "button", class: "ps-button", onclick: () => leave() }, "Cancel");
-  const drop = scene && h("button", { type: "button", class: "ps-button ps-danger dg-left", onclick: () => (localStorage.removeItem(draftKey(scene.id)), opened.close(), remove(byId(scene.id))) }, icon("trash"), "Delete");
+  const drop = scene && h("button", { type: "button", class: "ps-button ps-danger dg-left", onclick: () => (dropDraft(scene.id), opened.close(), remove(byId(scene.id))) }, icon("trash"), "Delete");
   const foot = [drop, cancel, save].filter(Boolean);
   const opened = studio.dialog({ title: scene ? "Edit scene" : "New scene", body: nodes, foot, mayClose: () => (changed() && studio.notice("What you typed is kept here until you open this scene again."), true), testid: "scene-dialog" });
-  if (draft) studio.notice("We put back what you had typed and not saved.", { action: "Discard it", onAction: () => (localStorage.removeItem(draftKey(scene?.id)), opened.close(), edit(scene && byId(scene.id))) });
+  if (draft) studio.notice("We put back what you had typed and not saved.", { action: "Discard it", onAction: () => (dropDraft(scene?.id), opened.close(), edit(scene && byId(scene.id))) });
 
   function leave() {
-    localStorage.removeItem(draftKey(scene?.id));
+    dropDraft(scene?.id);
     opened.close();
+  }
+
+  /** A colleague saved meanwhile: what only they changed is taken; of what both changed a person sees both. */
+  function meet(answer) {
+    const both = mine().filter((name) => !studio.same(answer.theirs[name], was[name]) && !studio.same(answer.theirs[name], fields[name].value));
+    for (const name of Object.keys(EMPTY).filter((one) => !mine().includes(one))) fields[name].put(answer.theirs[name]);
+    Object.assign(was, answer.theirs);
+    keep();
+    for (const name of both) showTheirs(name, answer.theirs[name]);
+    const [first] = both.length ? both : ["scene_name"];
+    fields[first].node.scrollIntoView({ block: "nearest" });
+    fields[first].node.querySelector(".sn-theirs button, input, textarea").focus();
+  }
+
+  function showTheirs(name, theirs) {
+    const field = fields[name];
+    field.node.querySelector(".sn-theirs")?.remove();
+    const take = h("button", { type: "button", class: "ps-button ps-small", onclick: () => (field.put(theirs), note.remove(), keep(), (field.box ?? field.node.querySelector("input")).focus()) }, "Take theirs");
+    const note = h("div", { class: "sn-theirs", role: "alert" }, h("p", {}, "Somebody else saved this meanwhile. Saving again keeps yours."), h("p", { class: "df" }, studio.asText(theirs) || "(empty)"), take);
+    field.node.append(note);
   }
 
   function told(answer) {
     save.disabled = false;
-    if (answer.state === "ok") return (localStorage.removeItem(draftKey(scene?.id)), opened.close());
+    if (answer.state === "ok") return (dropDraft(scene?.id), opened.close());
+    if (answer.state === "conflict") return meet(answer);
     const field = fields[answer.field] ?? fields.scene_name;
     field.wrong(answer.sentence);
     field.node.scrollIntoView({ block: "nearest" });
@@ -198,7 +214,8 @@ function edit(scene = null) {
     const over = opened.card.querySelector("[aria-invalid]");
     if (over) return over.focus();
     save.disabled = true;
-    act("save", { scene: scene?.id ?? null, values: values() }, told);
+    if (scene && !changed()) return leave();
+    act("save", scene ? { scene: scene.id, values: only(mine(), values()), was: only(mine(), was) } : { scene: null, values: values() }, told);
     setTimeout(() => (save.disabled = false), 8000); // the answer may be lost with the line; what was typed is kept
   }
 

@@ -53,8 +53,17 @@ function add() {
   if (fresh.length) set(next);
 }
 
+/** A word nobody finished with Enter is typed all the same: it is taken where it would be lost. */
+function addNow() {
+  if (!input.value.trim()) return;
+  add();
+  studio.edited({ [element.closest("[id^=f_]").id.slice(2)]: tags() }); // Gradio's own event comes too late
+}
+
+window.addEventListener("pagehide", addNow);
 input.addEventListener("keydown", (event) => {
   if (event.isComposing) return;
+  if ((event.ctrlKey || event.metaKey) && ["s", "enter"].includes(event.key.toLowerCase())) addNow();
   if (event.key === "Enter" && !event.ctrlKey && !event.metaKey) (event.preventDefault(), add());
   else if (event.key === ",") (event.preventDefault(), add());
   else if (event.key === "Backspace" && !input.value && tags().length) set(tags().slice(0, -1));
