@@ -205,6 +205,6 @@ def wire_pushed(asking: Asking, editor: Editor, pushed: Callable[..., gr.events.
 
     def refreshed(request: gr.Request, event: gr.EventData) -> dict[str, object]:
         with told():
-            return shown(asking, opened(asking, asking.person(request), sent_id(event)))
+            return {**shown(asking, opened(asking, asking.person(request), sent_id(event))), "pushed": True}
 
     fill_after(pushed(refreshed, None, editor.record, trigger_mode="always_last", **QUIET).then, editor)

@@ -401,6 +401,9 @@
     if (left.length) put(changes(), () => announce("wear"));
   }
 
+  /** News of a character that has left the desk since they were asked for. */
+  const isOvertaken = (record) => Boolean(record.pushed) && desk.id !== null && record.id !== desk.id;
+
   /** Decide, when a row arrives, what the form shows: Python never writes over what is being typed. */
   function fill(record, values) {
     desk.fields = record?.fields ?? desk.fields;
@@ -410,6 +413,7 @@
       return values;
     }
     const sameOne = record.id === desk.id;
+    if (isOvertaken(record)) return inOrder(desk.typed);
     desk.facts = record.facts ?? {};
     announce("facts", desk.facts);
     if (sameOne && !record.forced && (record.version <= desk.version || isDirty() || saving())) return inOrder(desk.typed);
@@ -568,7 +572,7 @@
   window.studio = {
     h, icon, icons: ICONS, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, stopAfter, walkWithArrows,
     isAway, away, back, lead, isOwn: () => true,
-    desk, changes, isDirty, edited, fill, savedAs, trying, notSaved, clashes, typeOver, flush, loadTheirs, open, same, put, putOn,
+    desk, changes, isDirty, edited, fill, savedAs, trying, notSaved, isOvertaken, clashes, typeOver, flush, loadTheirs, open, same, put, putOn,
     toggleTheme, isDark, setView, ownForm, keepForm, leftForm, badge: null,
   };
 

@@ -97,3 +97,15 @@ def test_a_conflict_is_decided_by_keyboard_alone(desk: Desk, site: Site, charact
 
     expect(desk.name).to_have_value("Mira, theirs")
     expect(desk.badge).to_have_text("Saved")
+
+
+def test_late_news_of_a_character_that_left_the_desk_do_not_bring_it_back(desk: Desk, site: Site):
+    other = site.character(name="Tomas Brandt")
+    late = {"id": str(other.id), "version": 7, "values": {"name": "Tomas Brandt"}, "facts": {}}
+
+    shown = desk.page.evaluate("(late) => window.studio.fill({ ...late, pushed: true }, [])", late)
+
+    assert "Mira Vantongeren" in shown
+    assert (
+        desk.page.evaluate("window.studio.desk.name || window.studio.desk.saved.name") == "Mira Vantongeren"
+    )

@@ -32,6 +32,7 @@ function welcome() {
 
 watch("value", () => {
   const id = props.value?.id;
+  if (id && window.studio.isOvertaken(props.value)) return;
   const here = new URLSearchParams(location.search).get("character");
   if (props.value && !id && here) history.replaceState({}, "", location.pathname);
   if (id && id !== here) history[props.value.made ? "pushState" : "replaceState"]({}, "", `?character=${encodeURIComponent(id)}`);
