@@ -247,20 +247,15 @@
     return (other) => heard.get(other) >= asked;
   }
 
-  /** Hold a tab's lock until this page is gone; answers whether it was free. */
+  const GOING = 3000; // ms in which the page that was in this tab before is gone
+
+  /** Hold a tab's lock until this page is gone; answers whether it came free. */
   const hold = (name) => new Promise((resolve) => {
-    navigator.locks.request(lockOf(name), { ifAvailable: true }, (lock) => {
-      resolve(lock !== null);
-      return lock && new Promise(() => {});
-    });
+    const held = () => (resolve(true), new Promise(() => {}));
+    navigator.locks.request(lockOf(name), { signal: AbortSignal.timeout(GOING) }, held).catch(() => resolve(false));
   });
 
-  async function isTaken(name) {
-    if (!navigator.locks) return (await otherTabs())(name);
-    if (await hold(name)) return false;
-    await new Promise((resolve) => setTimeout(resolve, 300)); // the page that was here before may still be going
-    return !(await hold(name));
-  }
+  const isTaken = async (name) => (navigator.locks ? !(await hold(name)) : (await otherTabs())(name));
 
   /** A tab that was duplicated began with the name of the first one. */
   async function ownName() {
@@ -368,6 +363,13 @@
 
   let givenBackIsSaved = null;
 
+  /** Out of this browser at once: the page may be loaded again before the row has come. */
+  function discard() {
+    Object.assign(desk, { typed: { ...desk.saved }, base: {}, tried: {} });
+    dropDraft(desk.id);
+    loadTheirs();
+  }
+
   function giveBack(drafts) {
     const known = ([field]) => desk.fields.includes(field);
     for (const draft of drafts) {
@@ -380,7 +382,7 @@
     desk.version = Math.min(desk.version, ...drafts.map((draft) => draft.version)); // what was typed was typed over that version: a newer row is a conflict
     keepDraft();
     const when = new Date(drafts.at(-1).at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    const stop = notice(`We put back what you typed at ${when} and had not saved yet.`, { action: "Discard it", onAction: () => loadTheirs(), seconds: 10 });
+    const stop = notice(`We put back what you typed at ${when} and had not saved yet.`, { action: "Discard it", onAction: discard, seconds: 10 });
     givenBackIsSaved = () => {
       stop(); // there is nothing to discard any more
       givenBackIsSaved = null;

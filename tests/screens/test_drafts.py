@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 from core.values import Character
 from tests.screens.browser import Desk
 from tests.screens.conftest import Site, eventually
-from tests.screens.test_saving import cut_saves
+from tests.screens.test_saving import hang_saves
 
 CUT = "**/queue/join*"
 
@@ -18,7 +18,7 @@ def drafts(desk: Desk) -> int:
 
 def test_two_tabs_of_one_browser_keep_both_drafts(desk: Desk, site: Site, character: Character):
     context = desk.page.context
-    context.route(CUT, cut_saves)
+    context.route(CUT, hang_saves)
     second = Desk(context.new_page(), desk.watch)
     second.page.goto(site.address(character))
     second.settle()
@@ -39,7 +39,7 @@ def test_two_tabs_of_one_browser_keep_both_drafts(desk: Desk, site: Site, charac
 
 def test_a_living_tabs_draft_is_not_taken_from_it(desk: Desk, site: Site, character: Character):
     context = desk.page.context
-    context.route(CUT, cut_saves)
+    context.route(CUT, hang_saves)
     desk.page.get_by_label("Role", exact=True).fill("Still being typed")
 
     other = Desk(context.new_page(), desk.watch)
@@ -51,7 +51,7 @@ def test_a_living_tabs_draft_is_not_taken_from_it(desk: Desk, site: Site, charac
 
 
 def test_every_kind_of_field_comes_back_after_a_reload(desk: Desk, site: Site, character: Character):
-    desk.page.route(CUT, cut_saves)
+    desk.page.route(CUT, hang_saves)
     desk.page.get_by_role("button", name="Add a greeting").click()
     desk.page.get_by_label("Greeting 1").fill("You again.")
     desk.page.get_by_label("Teasing").check()
@@ -85,7 +85,7 @@ def test_a_tag_nobody_finished_with_enter_is_saved_and_survives_a_reload(
 def test_a_draft_meets_somebody_elses_save_of_another_field_without_a_question(
     desk: Desk, site: Site, character: Character
 ):
-    desk.page.route(CUT, cut_saves)
+    desk.page.route(CUT, hang_saves)
     desk.name.fill("Mira, typed before the night")
     desk.page.goto("about:blank")
     site.change(character, role="Saved during the night")
@@ -102,7 +102,7 @@ def test_a_draft_meets_somebody_elses_save_of_another_field_without_a_question(
 def test_a_draft_meets_somebody_elses_save_of_the_same_field_and_asks(
     desk: Desk, site: Site, character: Character
 ):
-    desk.page.route(CUT, cut_saves)
+    desk.page.route(CUT, hang_saves)
     desk.name.fill("Mira, mine")
     desk.page.goto("about:blank")
     site.change(character, name="Mira, theirs")
@@ -116,7 +116,7 @@ def test_a_draft_meets_somebody_elses_save_of_the_same_field_and_asks(
 
 
 def test_a_draft_can_be_discarded(desk: Desk, site: Site, character: Character):
-    desk.page.route(CUT, cut_saves)
+    desk.page.route(CUT, hang_saves)
     desk.name.fill("Mira by mistake")
     desk.reload()
 

@@ -21,6 +21,12 @@ def cut_saves(route: Route) -> None:
         route.continue_()
 
 
+def hang_saves(route: Route) -> None:
+    """A server that never answers what is to be saved. After a broken line Gradio loads the page again by itself."""
+    if '"changes"' not in (route.request.post_data or ""):
+        route.continue_()
+
+
 def test_many_keystrokes_are_saved_once_two_seconds_after_the_last(
     desk: Desk, site: Site, character: Character
 ):

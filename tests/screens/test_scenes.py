@@ -215,7 +215,7 @@ def test_a_scene_full_of_hostile_text_is_text(desk: Desk, site: Site, character:
     expect(names(desk)).to_have_text([kept])
     cards(desk).first.locator(".sn-open").click()
     expect(desk.page.get_by_label("Starter 1")).to_have_value(kept)
-    expect(desk.page.get_by_label("System prompt")).to_have_value(kept)
+    expect(desk.page.get_by_test_id("scene-dialog").get_by_label("System prompt")).to_have_value(kept)
     desk.page.keyboard.press("Escape")
     cards(desk).first.get_by_role("button", name="New picture").click()
     expect(desk.page.locator(".sn-prompt")).to_contain_text("onerror")
