@@ -95,7 +95,7 @@ function discard(ids) {
     render();
     inTurn("restore", { ...of, star });
   };
-  studio.notice(ids.length === 1 ? "Portrait deleted." : `${of.ids.length.toLocaleString("en")} portraits deleted.`, { action: "Undo", onAction: undo, seconds: UNDO_SECONDS });
+  studio.notice(ids.length === 1 ? "Portrait deleted." : `${of.ids.length.toLocaleString("en")} portraits deleted.`, { action: "Undo", onAction: undo, seconds: UNDO_SECONDS + Math.floor(ids.length / 100) }); // many take their time
 }
 
 /** What was deleted is out of sight for good with the next reading; what was not shows as it stands. */
