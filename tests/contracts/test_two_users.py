@@ -797,16 +797,17 @@ def test_no_event_of_the_page_shows_or_changes_somebody_elses_work(services, ana
     assert everything(services) == before
 
 
+def grid_of(config):
+    """The number of the page's grid."""
+    [grid] = [one["id"] for one in config["components"] if one["props"].get("elem_id") == "grid"]
+    return grid
+
+
 def answer_of_grid(client, what, **details):
     """What the page's grid is told, as its script asks."""
-    [grid] = [
-        one["id"]
-        for one in client.get("/studio/config").json()["components"]
-        if one["props"].get("elem_id") == "grid" and one["props"].get("server_fns") == ["answer"]
-    ]
     body = {
         "data": {"what": what, **details},
-        "component_id": grid,
+        "component_id": grid_of(client.get("/studio/config").json()),
         "fn_name": "answer",
         "session_hash": uuid4().hex,
     }
@@ -869,7 +870,10 @@ def test_what_is_refused_goes_back_to_the_page_that_showed_it_as_done(services, 
         serving(mounted(services, gate)) as url,
         httpx.Client(base_url=url, cookies={"who": "ana"}, timeout=30, trust_env=False) as client,
     ):
-        [(number, _, inputs)] = [one for one in backend_events(client) if one[1] == "act"]
+        config = client.get("/studio/config").json()
+        press = [grid_of(config), "act"]
+        [number] = [one["id"] for one in config["dependencies"] if one["targets"][0] == press]
+        [inputs] = [many for of, _, many in backend_events(client) if of == number]
         said = answer_to(client, number, inputs, forged(of_ana, nobodys, "rate"))
         services.stopping.set()
 
