@@ -34,6 +34,7 @@ from core.values import (
 
 MOST_AT_ONCE = 500  # portraits of one bulk action
 MOST_IN_BIN = 500
+_ENDED = frozenset({JobStatus.failed, JobStatus.cancelled})  # a completed one is still being saved
 
 STAGE_WORDS: Mapping[JobStage, str] = {
     JobStage.waiting: "Waiting",
@@ -120,6 +121,38 @@ def grid(character_id: CharacterId, person: Person, services: Services, *, limit
         *(_portrait_tile(one, character, services, rated.get(one.id, NO_RATING)) for one in shown),
     )
     return Grid(tiles=found, total=total, in_bin=in_bin)
+
+
+def running(character_id: CharacterId, person: Person, services: Services) -> list[Tile]:
+    """The tiles of `grid` that move by themselves, in its order: jobs that have not ended. Raises NotFound."""
+    with services.db.as_user(person) as conn:
+        character = characters.get(conn, character_id)
+        known = jobs.open_of_character(conn, character_id)
+        saved = portraits.jobs_shown(conn, [job.id for job in known])
+    if character is None or not may_see(character, person, services):
+        raise NotFound("This character does not exist, or it is not yours.")
+    moving = [job for job in known if job.id not in saved and job.status not in _ENDED]
+    waits = _Waits.of(moving, services)
+    return [_job_tile(job, waits) for job in moving]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Every:
+    """All portraits of a character, in the order of its grid, and the primary among them."""
+
+    ids: tuple[PortraitId, ...]
+    primary: PortraitId | None
+
+
+def every(character_id: CharacterId, person: Person, services: Services, *, limit: int) -> Every:
+    """The ids of at most `limit` portraits: what "all of them" means. Raises NotFound."""
+    with services.db.as_user(person) as conn:
+        character = characters.get(conn, character_id)
+        found = portraits.ids_of_character(conn, character_id, limit=limit)
+    if character is None or not may_see(character, person, services):
+        raise NotFound("This character does not exist, or it is not yours.")
+    primary = next((portrait_id for portrait_id, is_primary in found if is_primary), None)
+    return Every(ids=tuple(portrait_id for portrait_id, _ in found), primary=primary)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -493,7 +526,7 @@ class _Waits:
 
 def _job_tile(job: Job, waits: _Waits) -> Tile:
     unknown = job.stage is JobStage.outcome_unknown
-    ended = job.status in {JobStatus.failed, JobStatus.cancelled}
+    ended = job.status in _ENDED
     return Tile(
         id=str(job.id),
         kind="job",

@@ -13,6 +13,7 @@ from core.values import Character, CharacterId, Person
 from studio import (
     components,
     editor,
+    grid_answers,
     header,
     navigation,
     portraits,
@@ -72,7 +73,7 @@ def _draw(asking: Asking) -> _Parts:
         components.rail_edge("rail-edge")
         with gr.Column(elem_id="stage"):
             components.stage_tabs("stage-tabs")
-            shown = portraits.build()
+            shown = portraits.build(grid_answers.server(asking))
             board = scenes.build()
             bar = prompt_bar.build()
     return _Parts(head=head, edit=edit, shown=shown, board=board, bar=bar, bus=bus)
@@ -130,7 +131,7 @@ def _wire(asking: Asking, demo: gr.Blocks, parts: _Parts) -> None:
         editor.fill_after(event.then, parts.edit)
     editor.wire(asking, parts.head.badge, parts.edit)
     editor.wire_pushed(asking, parts.edit, parts.bus.record)
-    portraits.wire(asking, parts.shown, parts.bus)
+    portraits.wire(asking, parts.shown)
     prompt_bar.wire(asking, parts.bar, parts.shown)
     reference.wire(asking, parts.bar.reference, [parts.edit.models, parts.bar.models])
     scenes.wire(asking, parts.board, parts.bar.models)

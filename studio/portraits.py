@@ -11,11 +11,12 @@ from uuid import UUID
 import gradio as gr
 
 from core import catalog, generation, portraits
-from core.errors import BadRequest, NotFound, StudioError
+from core.errors import BadRequest, StudioError
 from core.portraits import Tile
 from core.values import CharacterId, JobId, ModelId, Person, PortraitId
 from studio import components, lightbox
 from studio.asking import QUIET, Asking, say, sent, sent_id, sent_ids, told, warn
+from studio.calls import Server
 
 FIRST_PORTRAITS: Final = 120  # of a grid; scrolling asks for more
 MOST_PORTRAITS: Final = 5000  # of one grid, and ids one reordering may name
@@ -39,19 +40,18 @@ class Portraits:
 class Press:
     """One press on a tile: who, on which portrait or job, of which character; `key` is one a press.
 
-    `ids` are all that were chosen, and `more` what else the page's script sent: a client's words.
+    `more` is what else the page's script sent: a client's words.
     """
 
     person: Person
     tile_id: UUID
     character_id: CharacterId
     key: str
-    ids: tuple[UUID, ...]
     more: Mapping[str, object]
 
 
-def build() -> Portraits:
-    """Draw the heading with its tools, the chips of the next picture, and the grid."""
+def build(server: Server) -> Portraits:
+    """Draw the heading with its tools, the chips of the next picture, and the grid, which asks `server`."""
     poses = [(pose.label, pose.key) for pose in catalog.load().poses]
     with gr.Row(elem_id="stage-head"):
         gr.HTML(HEADING, elem_id="stage-title")
@@ -60,7 +60,7 @@ def build() -> Portraits:
             pose = gr.Radio(poses, value=poses[0][1], label="Pose", elem_id="pose", elem_classes="chips")
             shot = components.shot("shot", _kinds())
     with gr.Column(elem_id="stage-scroll"):
-        grid = components.portrait_grid("grid")
+        grid = components.portrait_grid("grid", server)
     return Portraits(pose=pose, shot=shot, grid=grid, overlays=lightbox.build())
 
 
@@ -107,8 +107,8 @@ def nobody() -> dict[str, object]:
     return {"character_id": None, "at": time.time_ns() // 1000, "tiles": [], "total": 0, "limit": 0}
 
 
-def wire(asking: Asking, parts: Portraits, bus: gr.HTML) -> None:
-    """Connect what a person does with a tile, and what the push socket reports."""
+def wire(asking: Asking, parts: Portraits) -> None:
+    """Connect what a person does with a tile."""
     acts = _acts(asking)
     grid = parts.grid
     lightbox.wire(asking, parts.overlays, grid, value)
@@ -127,20 +127,8 @@ def wire(asking: Asking, parts: Portraits, bus: gr.HTML) -> None:
             portraits.reorder(character_id, ids, person, asking.services)
             return value(asking, person, character_id, limit=sent(event).get("limit"))
 
-    def read(request: gr.Request, event: gr.EventData) -> dict[str, object]:
-        with told():
-            return value(asking, asking.person(request), sent_id(event), limit=sent(event).get("limit"))
-
-    def read_again(request: gr.Request, event: gr.EventData) -> dict[str, object]:
-        with told():
-            of = sent_id(event, "character")
-            return value(asking, asking.person(request), of, limit=sent(event).get("limit"))
-
     grid.act(act, None, grid, trigger_mode="multiple", **QUIET)
     grid.order(order, None, grid, trigger_mode="multiple", **QUIET)
-    grid.stale(read_again, None, grid, trigger_mode="once", **QUIET)
-    grid.more(read_again, None, grid, trigger_mode="always_last", **QUIET)
-    bus.tiles(read, None, grid, trigger_mode="always_last", **QUIET)
 
 
 def _press(asking: Asking, request: gr.Request, event: gr.EventData) -> Press:
@@ -149,18 +137,17 @@ def _press(asking: Asking, request: gr.Request, event: gr.EventData) -> Press:
         tile_id=sent_id(event),
         character_id=CharacterId(sent_id(event, "character")),
         key=str(sent_id(event, "key")),
-        ids=sent_ids(event, "ids", most=portraits.MOST_AT_ONCE) if "ids" in sent(event) else (),
         more=sent(event),
     )
 
 
 def _refused(act: Callable[[Press], object], press: Press) -> list[str]:
-    """Do it. What is refused is said, and its ids go back to the page, which showed it as done already."""
+    """Do it. What is refused is said, and its id goes back to the page, which showed it as done already."""
     try:
         act(press)
     except StudioError as error:
         warn(error.sentence)
-        return [str(one) for one in (press.tile_id, *press.ids)]
+        return [str(press.tile_id)]
     return []
 
 
@@ -177,8 +164,6 @@ def _acts(asking: Asking) -> Mapping[str, Callable[[Press], object]]:
     services = asking.services
     return {
         "primary": lambda at: portraits.make_primary(PortraitId(at.tile_id), at.person, services),
-        "delete": lambda at: _delete(asking, at),
-        "restore": lambda at: _restore(asking, at),
         "rate": lambda at: _rate(asking, at),
         "cancel": lambda at: generation.cancel(JobId(at.tile_id), at.person, services),
         "dismiss": lambda at: generation.dismiss(JobId(at.tile_id), at.person, services),
@@ -192,18 +177,6 @@ def _acts(asking: Asking) -> Mapping[str, Callable[[Press], object]]:
 def _tell(asked: generation.Asked) -> None:
     for warning in asked.warnings:
         say(warning)
-
-
-def _delete(asking: Asking, at: Press) -> None:
-    wanted = at.ids or (at.tile_id,)
-    if not portraits.delete_many(at.character_id, wanted, at.person, asking.services):
-        raise NotFound("These portraits do not exist any more, or they are not yours.")
-
-
-def _restore(asking: Asking, at: Press) -> None:
-    wanted, star = at.ids or (at.tile_id,), at.more.get("star")
-    primary = next((one for one in wanted if str(one) == star), None)
-    portraits.restore_many(at.character_id, wanted, at.person, asking.services, primary=primary)
 
 
 def _rate(asking: Asking, at: Press) -> None:

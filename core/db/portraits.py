@@ -114,6 +114,29 @@ def of_character(conn: Connection, character_id: CharacterId, *, limit: int = 20
         ).fetchall()
 
 
+def ids_of_character(
+    conn: Connection, character_id: CharacterId, *, limit: int
+) -> list[tuple[PortraitId, bool]]:
+    """The ids `of_character` would show, in that order, and of each whether it is the primary."""
+    return conn.execute(
+        """
+        SELECT p.id, p.is_primary FROM public.character_portraits p
+        WHERE p.character_id = %s AND p.deleted_at IS NULL
+        ORDER BY p.sort_order, p.created_at DESC, p.id LIMIT %s
+        """,
+        (character_id, limit),
+    ).fetchall()
+
+
+def jobs_shown(conn: Connection, job_ids: Sequence[JobId]) -> set[JobId]:
+    """Those of these jobs whose portrait is shown already."""
+    rows = conn.execute(
+        "SELECT job_id FROM public.character_portraits WHERE job_id = ANY(%s) AND deleted_at IS NULL",
+        (list(job_ids),),
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
 def should_be_primary(conn: Connection, job: Job, character_id: CharacterId) -> bool:
     """SPEC "Primary": the first, or a newer one by its job's time, unless pinned or the job was cancelled."""
     row = conn.execute(

@@ -16,6 +16,8 @@ from typing import Literal
 
 import gradio as gr
 
+from studio.calls import Server
+
 FOLDER = Path(__file__).parent
 
 
@@ -95,7 +97,7 @@ def rail_edge(elem_id: str) -> gr.HTML:
 
 
 def bus(path: str) -> gr.HTML:
-    """One WebSocket a page. Fires `record` {id} and `tiles` {id}: what to ask for again."""
+    """One WebSocket a page. Fires `record` {id}, and tells the grid what to ask for again."""
     return _part("bus", visible="hidden", url_=path)
 
 
@@ -184,13 +186,13 @@ def final_prompt(elem_id: str) -> gr.HTML:
     return _part("final_prompt", elem_id=elem_id)
 
 
-def portrait_grid(elem_id: str) -> gr.HTML:
+def portrait_grid(elem_id: str, server: Server) -> gr.HTML:
     """Value: {character_id, at, limit, total, in_bin, tiles}: the beginning of the grid.
 
-    Fires `act` {action, id, character, key, limit, …}, `order` {ids, character, limit}, and `more` and `stale`
-    {character, limit}.
+    Fires `act` {action, id, character, key, limit, …} and `order` {ids, character, limit}. Asks `read` {character,
+    limit}, `running` and `every` {character}, `delete` {character, ids} and `restore` {character, ids, star}.
     """
-    return _part("portrait_grid", elem_id=elem_id)
+    return _part("portrait_grid", elem_id=elem_id, server_functions=[server])
 
 
 def stage_tools(elem_id: str) -> gr.HTML:

@@ -643,6 +643,8 @@ CALLS = {
         hers.character.id, {}, version=1, person=person, services=services
     ),
     "tiles": lambda hers, person, services: portraits.tiles(hers.character.id, person, services),
+    "running": lambda hers, person, services: portraits.running(hers.character.id, person, services),
+    "every": lambda hers, person, services: portraits.every(hers.character.id, person, services, limit=5000),
     "make_primary": lambda hers, person, services: portraits.make_primary(hers.portrait, person, services),
     "delete": lambda hers, person, services: portraits.delete(hers.portrait, person, services),
     "restore": lambda hers, person, services: portraits.restore(hers.portrait, person, services),
@@ -709,7 +711,8 @@ def test_a_customer_does_not_work_here_even_on_rows_of_their_own(services, dsn, 
 
 # ---- the events of the studio's page
 
-ACTIONS = ("primary", "delete", "restore", "rate", "cancel", "dismiss", "retry", "again")
+ACTIONS = ("primary", "rate", "cancel", "dismiss", "retry", "again")
+QUESTIONS = ("read", "running", "every", "delete", "restore")
 
 
 def mounted(services, gate):
@@ -789,9 +792,73 @@ def test_no_event_of_the_page_shows_or_changes_somebody_elses_work(services, ana
                 shown[name, str(its_id), action] = said
         services.stopping.set()
 
-    assert {name for _, name, _ in events} >= {"act", "ask", "generate", "open", "order", "save", "tiles"}
+    assert {name for _, name, _ in events} >= {"act", "ask", "generate", "open", "order", "save"}
     assert [what for what, said in shown.items() if any(words in said for words in hers)] == []
     assert everything(services) == before
+
+
+def grid_of(config):
+    """The number of the page's grid."""
+    [grid] = [one["id"] for one in config["components"] if one["props"].get("elem_id") == "grid"]
+    return grid
+
+
+def answer_of_grid(client, what, **details):
+    """What the page's grid is told, as its script asks."""
+    body = {
+        "data": {"what": what, **details},
+        "component_id": grid_of(client.get("/studio/config").json()),
+        "fn_name": "answer",
+        "session_hash": uuid4().hex,
+    }
+    return client.post("/studio/gradio_api/component_server", json=body).raise_for_status().json()
+
+
+def test_no_question_of_the_grid_is_answered_about_somebody_elses_work(services, ana, ben, of_ana, of_ben):
+    gate = TwoPeopleGate()
+    gate.let_in(ana, ben)
+    sent = {"character": str(of_ana.character.id), "ids": [str(of_ana.portrait)]}
+    before = everything(services)
+
+    with (
+        serving(mounted(services, gate)) as url,
+        httpx.Client(base_url=url, cookies={"who": "ben"}, timeout=30, trust_env=False) as client,
+    ):
+        said = {what: answer_of_grid(client, what, **sent) for what in QUESTIONS}
+        of_two = {"character": str(of_ben.id), "ids": [str(of_ana.portrait)]}
+        lent = {what: answer_of_grid(client, what, **of_two) for what in ("delete", "restore")}
+        services.stopping.set()
+
+    assert {what: answer.get("code") for what, answer in said.items()} == dict.fromkeys(
+        QUESTIONS, "NOT_FOUND"
+    )
+    assert lent["delete"]["code"] == "NOT_FOUND"
+    assert everything(services) == before
+
+
+def test_the_grid_is_told_of_its_running_tiles_and_of_every_portrait(services, ana, ben, of_ana):
+    gate = TwoPeopleGate()
+    gate.let_in(ana, ben)
+    its = str(of_ana.character.id)
+
+    with (
+        serving(mounted(services, gate)) as url,
+        httpx.Client(base_url=url, cookies={"who": "ana"}, timeout=30, trust_env=False) as client,
+    ):
+        whole = answer_of_grid(client, "read", character=its)
+        running = answer_of_grid(client, "running", character=its)
+        every = answer_of_grid(client, "every", character=its)
+        many = answer_of_grid(client, "delete", character=its, ids=[str(uuid4())] * 5001)
+        services.stopping.set()
+
+    goes_on = [one for one in whole["tiles"] if one["kind"] == "job" and one["status"] == "queued"]
+    assert [one["id"] for one in running["tiles"]] == [one["id"] for one in goes_on]
+    assert [{name: of[name] for name in one} for one, of in zip(running["tiles"], goes_on, strict=True)] == (
+        running["tiles"]
+    )
+    assert all("prompt" not in one for one in running["tiles"])
+    assert (every["ids"], every["primary"]) == ([str(of_ana.portrait)], str(of_ana.portrait))
+    assert many["code"] == "BAD_REQUEST"
 
 
 def test_what_is_refused_goes_back_to_the_page_that_showed_it_as_done(services, ana, ben, of_ana):
@@ -803,12 +870,15 @@ def test_what_is_refused_goes_back_to_the_page_that_showed_it_as_done(services, 
         serving(mounted(services, gate)) as url,
         httpx.Client(base_url=url, cookies={"who": "ana"}, timeout=30, trust_env=False) as client,
     ):
-        [(number, _, inputs)] = [one for one in backend_events(client) if one[1] == "act"]
+        config = client.get("/studio/config").json()
+        press = [grid_of(config), "act"]
+        [number] = [one["id"] for one in config["dependencies"] if one["targets"][0] == press]
+        [inputs] = [many for of, _, many in backend_events(client) if of == number]
         said = answer_to(client, number, inputs, forged(of_ana, nobodys, "rate"))
         services.stopping.set()
 
     [rows] = json.loads(said.removeprefix("data:"))["output"]["data"]
-    assert rows["refused"] == [nobodys, str(of_ana.portrait)]
+    assert rows["refused"] == [nobodys]
 
 
 # ---- the socket

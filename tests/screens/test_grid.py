@@ -271,8 +271,8 @@ def test_a_portrait_is_taken_away_as_what_its_menu_says(three: Desk, label: str)
 # ---- thousands
 
 
-def make_many(site: Site, character: Character) -> None:
-    """Two thousand portraits of one picture, as rows: what is looked at is the grid."""
+def make_many(site: Site, character: Character, many: int = MANY) -> None:
+    """So many portraits of one picture, as rows: what is looked at is the grid."""
     with site.services.db.as_service() as conn:
         conn.execute(
             """
@@ -280,7 +280,7 @@ def make_many(site: Site, character: Character) -> None:
             SELECT p.character_id, p.image_url, p.thumbnail_url, 'number ' || n, n
             FROM public.character_portraits p, generate_series(1, %s) n WHERE p.character_id = %s
             """,
-            (MANY - 1, character.id),
+            (many - 1, character.id),
         )
 
 
@@ -303,7 +303,7 @@ def test_two_thousand_portraits_are_counted_and_come_as_one_scrolls(
     site.make_portraits(character, 1)
     make_many(site, character)
     desk.reload()
-    expect(desk.page.locator("[data-portrait-count]")).to_have_text(str(MANY))
+    expect(desk.page.locator("h1 [data-portrait-count]")).to_have_text(str(MANY))
     first = desk.tiles.count()
 
     desk.page.locator("#stage-scroll").evaluate("box => (box.scrollTop = box.scrollHeight)")
@@ -342,3 +342,102 @@ def test_of_two_thousand_portraits_the_settings_of_one_are_read_when_it_is_opene
 
     assert (value.total, len(value.tiles)) == (MANY, 120)
     assert seen.own_words.startswith("number ")
+
+
+# ---- all of them, those too that have not come yet
+
+SEVEN_HUNDRED = 700
+
+
+@pytest.fixture
+def hundreds(site: Site, character: Character, desk: Desk) -> Desk:
+    """The page of a character with more portraits than one change of rows takes."""
+    site.make_portraits(character, 1)
+    make_many(site, character, SEVEN_HUNDRED)
+    desk.reload()
+    return desk
+
+
+def there(site: Site, character: Character) -> tuple[int, list[str]]:
+    """How many portraits the character has, and which of them is the primary."""
+    with site.services.db.as_service() as conn:
+        rows = conn.execute(
+            """
+            SELECT id::text, is_primary FROM public.character_portraits
+            WHERE character_id = %s AND deleted_at IS NULL
+            """,
+            (character.id,),
+        ).fetchall()
+    return len(rows), [portrait_id for portrait_id, is_primary in rows if is_primary]
+
+
+def choose_all(desk: Desk) -> None:
+    desk.page.get_by_role("button", name="Select", exact=True).click()
+    desk.page.locator("[data-bulk=All]").click()
+    expect(desk.page.get_by_test_id("chosen-count")).to_have_text(f"{SEVEN_HUNDRED} selected")
+
+
+def test_all_means_every_portrait_and_seven_hundred_are_deleted_and_undone_with_their_star(
+    hundreds: Desk, site: Site, character: Character
+):
+    before = there(site, character)
+    assert hundreds.tiles.count() < SEVEN_HUNDRED / 2
+    choose_all(hundreds)
+
+    hundreds.page.locator("[data-bulk=Delete]").click()
+    expect(hundreds.tiles).to_have_count(0)
+    eventually(lambda: there(site, character) == (0, []))
+    expect(hundreds.page.get_by_text("No portraits yet")).to_be_visible()
+    hundreds.page.get_by_role("button", name="Undo").click()
+
+    eventually(lambda: there(site, character) == before)
+    expect(hundreds.page.locator("h1 [data-portrait-count]")).to_have_text(str(SEVEN_HUNDRED))
+    assert hundreds.tiles.count() >= 120
+
+
+def test_all_but_one_are_deleted_and_only_that_one_is_seen_meanwhile(
+    hundreds: Desk, site: Site, character: Character
+):
+    kept = hundreds.tiles.nth(3).get_attribute("data-id")
+    choose_all(hundreds)
+    hundreds.tiles.nth(3).get_by_test_id("tile-open").click()
+    hundreds.page.evaluate(
+        "() => { const list = document.querySelector('.pg-list'); window.most = 0;"
+        " new MutationObserver(() => (window.most = Math.max(window.most,"
+        " list.querySelectorAll('[data-testid=tile]').length))).observe(list, {childList: true}); }"
+    )
+
+    hundreds.page.locator("[data-bulk=Delete]").click()
+
+    expect(hundreds.tiles).to_have_count(1)
+    eventually(lambda: there(site, character) == (1, [kept]))
+    expect(hundreds.page.get_by_role("button", name=f"Bin, {SEVEN_HUNDRED - 1} portraits")).to_be_visible()
+    expect(hundreds.page.locator("h1 [data-portrait-count]")).to_have_text("1")
+    assert hundreds.page.evaluate("window.most") <= 1
+
+
+def test_what_is_undone_while_it_is_still_being_deleted_ends_as_undone(
+    hundreds: Desk, site: Site, character: Character
+):
+    before = there(site, character)
+    choose_all(hundreds)
+
+    hundreds.page.locator("[data-bulk=Delete]").click()
+    with hundreds.page.expect_response(
+        lambda answer: '"restore"' in (answer.request.post_data or ""), timeout=60_000
+    ):
+        hundreds.page.get_by_role("button", name="Undo").click()
+
+    assert there(site, character) == before
+    expect(hundreds.page.locator("h1 [data-portrait-count]")).to_have_text(str(SEVEN_HUNDRED))
+
+
+def test_many_that_could_not_be_deleted_are_shown_again(hundreds: Desk, site: Site, character: Character):
+    hundreds.page.route("**/component_server/**", lambda route: route.abort("failed"))
+    select(hundreds, 0, 1, 2)
+
+    hundreds.page.locator("[data-bulk=Delete]").click()
+
+    expect(hundreds.page.get_by_text("The studio does not answer")).to_be_visible()
+    expect(hundreds.page.locator("h1 [data-portrait-count]")).to_have_text(str(SEVEN_HUNDRED))
+    assert there(site, character)[0] == SEVEN_HUNDRED

@@ -1,10 +1,11 @@
 """The grid of portraits, its jobs, and the lightbox."""
 
+import json
 import re
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Request, expect
 
 from core import generation, worker
 from core.auth import LOCAL_PERSON
@@ -31,6 +32,28 @@ def set_job(site: Site, job_id: str, **columns: object) -> None:
     with site.services.db.as_service() as conn:
         for name, value in columns.items():
             conn.execute(f"UPDATE public.jobs SET {name} = %s WHERE id = %s", [value, job_id])
+
+
+def questions(desk: Desk) -> list[str]:
+    """What the grid asks from now on, as it is asked."""
+    asked: list[str] = []
+
+    def see(request: Request) -> None:
+        said = json.loads(request.post_data or "{}") if "component_server" in request.url else {}
+        if isinstance(said.get("data"), dict):
+            asked.append(said["data"]["what"])
+
+    desk.page.on("request", see)
+    return asked
+
+
+def quiet(desk: Desk, asked: list[str]) -> None:
+    """Wait until the last words of a worker that has just ended were read, and forget them."""
+    is_quiet = False
+    while not is_quiet:
+        asked.clear()
+        desk.page.wait_for_timeout(2000)
+        is_quiet = not asked
 
 
 def others(desk: Desk) -> Locator:
@@ -279,6 +302,62 @@ def test_a_running_job_shows_its_real_stage_progress_and_place(desk: Desk, site:
 
     expect(tile).to_contain_text("Drawing")
     expect(tile.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "62")
+
+
+def test_progress_asks_for_the_running_tiles_alone_and_leaves_every_other_tile_as_it_stands(
+    four: Desk, site: Site, character: Character
+):
+    job = ask(site, character)
+    bar = four.page.get_by_test_id("tile-job").get_by_role("progressbar")
+    set_job(site, job, status="processing", stage="drawing", progress=0.1)
+    expect(bar).to_have_attribute("aria-valuenow", "10")
+    four.page.evaluate("document.querySelectorAll('.pg-tile').forEach(tile => (tile.marked = true))")
+    asked = questions(four)
+    quiet(four, asked)
+
+    for percent in (30, 50, 70):
+        set_job(site, job, progress=percent / 100)
+        expect(bar).to_have_attribute("aria-valuenow", str(percent))
+
+    assert set(asked) == {"running"}
+    assert four.page.evaluate("[...document.querySelectorAll('.pg-tile')].every(tile => tile.marked)")
+
+
+def test_a_job_that_ends_among_progress_is_a_whole_reading(four: Desk, site: Site, character: Character):
+    ends, goes_on = ask(site, character), ask(site, character)
+    for job in (ends, goes_on):
+        set_job(site, job, status="processing", stage="drawing", progress=0.2)
+    expect(four.page.locator("[aria-valuenow='20']")).to_have_count(2)
+    asked = questions(four)
+
+    with site.services.db.as_service() as conn:
+        conn.execute("UPDATE public.jobs SET progress = 0.4 WHERE id = %s", [goes_on])
+        conn.execute("UPDATE public.jobs SET status = 'failed' WHERE id = %s", [ends])
+        conn.execute("UPDATE public.jobs SET progress = 0.6 WHERE id = %s", [goes_on])
+
+    expect(four.page.get_by_test_id("tile-failed")).to_be_visible()
+    expect(four.page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "60")
+    assert "read" in asked
+
+
+def test_a_reading_that_got_no_answer_is_still_owed_when_a_tile_moves(
+    four: Desk, site: Site, character: Character
+):
+    ends, goes_on = ask(site, character), ask(site, character)
+    for job in (ends, goes_on):
+        set_job(site, job, status="processing", stage="drawing", progress=0.2)
+    expect(four.page.locator("[aria-valuenow='20']")).to_have_count(2)
+    asked = questions(four)
+    four.page.route("**/component_server/**", lambda route: route.abort())
+    set_job(site, ends, status="failed")
+    eventually(lambda: (four.page.wait_for_timeout(20), asked == ["read"])[1])
+    four.page.unroute("**/component_server/**")
+
+    set_job(site, goes_on, progress=0.5)
+
+    expect(four.page.get_by_test_id("tile-failed")).to_be_visible()
+    expect(four.page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "50")
+    assert "running" not in asked
 
 
 def test_a_waiting_job_can_be_cancelled_from_its_tile(desk: Desk, site: Site, character: Character):

@@ -1,5 +1,6 @@
 /* One WebSocket a page. Its messages say only what changed; the rows are asked for. */
 const { desk, on } = window.studio;
+const OVER = ["completed", "failed", "cancelled"];
 const CALM = 120; // ms: a burst of messages becomes one question now and one at the end
 const SIGNED_OUT = 4401; // the studio is there, and asks who is there: the next click leads to the sign-in
 let socket = null;
@@ -12,7 +13,7 @@ function soon(name) {
   if (desk.id === null || desk.id === desk.leaving) return; // nobody is on the desk: there is nothing to ask for again
   if (timers[name]) return void (timers[name].again = true);
   timers[name] = { again: false };
-  name === "record" ? trigger("record", { id: desk.id }) : trigger("tiles", { id: desk.id, limit: window.studio.grid?.limit() ?? 0 });
+  name === "record" ? trigger("record", { id: desk.id }) : window.studio.announce(`read-${name}`);
   setTimeout(() => {
     const again = timers[name].again;
     delete timers[name];
@@ -33,8 +34,11 @@ function receive(message) {
   window.studio.announce("pushed", message); // to whatever else is on the page
   if (desk.id === null || message.character_id !== desk.id) return;
   if (message.type === "character") (soon("record"), window.studio.announce("character"));
-  if (message.type === "portraits" || message.type === "job") soon("tiles");
+  if (message.type === "portraits" || message.type === "job") soon(isProgress(message) ? "running" : "tiles");
 }
+
+/** A job goes on: no tile comes, ends or changes its place. */
+const isProgress = (message) => message.type === "job" && message.op === "update" && !OVER.includes(message.status);
 
 function connect() {
   socket = new WebSocket(location.origin.replace(/^http/, "ws") + props.url_);
@@ -58,5 +62,4 @@ window.addEventListener("pagehide", () => ((leaving = true), socket?.close()));
 // a page from the back-forward cache has lost its socket
 window.addEventListener("pageshow", (event) => event.persisted && ((leaving = false), connect()));
 on("say", (message) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message)));
-on("ask-tiles", () => soon("tiles"));
 connect();

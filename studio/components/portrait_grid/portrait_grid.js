@@ -1,16 +1,19 @@
 /* Portraits and the jobs that are becoming portraits. The value is {character_id, at, limit, total, in_bin, tiles}:
    the beginning of the grid, of which scrolling asks for more; an answer that is older than what is shown is not
-   drawn. Fires 'act' {action, id, character, key, …}, 'order' {ids, character}, 'more' and 'stale' {character, limit}. */
+   drawn. Fires 'act' {action, id, character, key, …} and 'order' {ids, character}. Asks 'read', 'running', 'every',
+   'delete' and 'restore'. */
 const studio = window.studio;
+const { askOrSay } = studio.pages;
 const { h, icon, desk } = studio;
 const list = element.querySelector(".pg-list");
 const empty = element.querySelector(".pg-empty");
 const bulk = element.querySelector(".pg-bulk");
 const UNDO_SECONDS = 10;
 const STEP = 240; // portraits that scrolling adds at least: as many as are there, so that thousands come in few answers
-const LOT = 500; // portraits one request may name (core.portraits.MOST_AT_ONCE)
+const MOST = 5000; // portraits one request may name (studio.portraits.MOST_PORTRAITS)
+const PATIENCE = 3000; // ms until what got no answer is asked again
 const drawn = new Map(); // id → {node, face}: a tile whose row did not change keeps its element, focus and picture
-const gone = new Set(); // deleted here, and the rows do not say so yet
+const gone = new Map(); // id of what was deleted here → when that was done, 0 before: what is read later says it itself
 const thought = new Map(); // id → what a person just said of it, until the rows say so too
 const chosen = new Set(); // ids, while several are being chosen
 let shown = { character_id: null, at: 0, total: 0, limit: 0, tiles: [] };
@@ -19,6 +22,7 @@ let dragged = null;
 let looksUp = false; // new pictures were asked for here: they appear at the top
 let selecting = false;
 let lastChosen = null; // where a range begins
+let starred = null; // the primary, as it was when all were chosen: it may not have come yet
 let askedFor = 0; // how many portraits were asked for last
 let offered = ""; // the models a failed picture can be tried with
 
@@ -27,7 +31,7 @@ const tiles = () => shown.tiles.filter((tile) => !gone.has(tile.id)).map(withTho
 const portraits = () => tiles().filter((tile) => tile.kind === "portrait");
 const byId = (id) => tiles().find((tile) => tile.id === id);
 const limit = () => Math.max(shown.limit ?? 0, askedFor);
-const total = () => Math.max(0, (shown.total ?? 0) - [...gone].length);
+const total = () => Math.max(0, (shown.total ?? 0) - gone.size);
 const seconds = (left) => (left < 60 ? `${Math.max(1, Math.round(left))} s` : `${Math.round(left / 60)} min`);
 const cellOf = (id) => list.querySelector(`[data-id="${CSS.escape(id)}"]`);
 
@@ -61,29 +65,43 @@ function neighbour(id, step) {
   return all.length ? all[(at + step + all.length) % all.length] : null;
 }
 
-/** Many portraits are named in several requests. */
-function actOnAll(action, ids, more = {}) {
-  for (let at = 0; at < ids.length; at += LOT) act(action, ids[at], { ids: ids.slice(at, at + LOT), ...more });
+let binned = Promise.resolve();
+let binning = 0; // questions about the bin that are under way: they are asked one after the other, an undo last
+
+/** The answer to `what` about these portraits, null where it was refused or none came. */
+function inTurn(what, details) {
+  binning += 1;
+  const answer = binned.then(() => askOrSay(server, what, details));
+  binned = answer.then(() => ((binning -= 1), readAll()));
+  return answer;
 }
 
 /** Into the bin, at once here; the notice brings them back. */
-function remove(ones) {
-  if (!ones.length || isCut()) return;
-  const ids = ones.map((tile) => tile.id);
+const remove = (ones) => discard(ones.map((tile) => tile.id));
+
+function discard(ids) {
+  if (!ids.length || isCut()) return;
+  const of = { character: shown.character_id, ids: ids.slice(0, MOST) };
   const next = neighbour(ids[0], portraits().at(-1)?.id === ids[0] ? -1 : 1);
-  const star = ones.find((tile) => tile.primary)?.id ?? null;
-  ids.forEach((id) => (gone.add(id), chosen.delete(id)));
-  actOnAll("delete", ids);
+  const star = [primary()?.id, starred].find((id) => ids.includes(id)) ?? null;
+  of.ids.forEach((id) => (gone.set(id, 0), chosen.delete(id)));
+  inTurn("delete", of).then((answer) => settle(of.ids, answer));
   const inBox = studio.lightbox?.afterDelete(ids[0], next && !ids.includes(next.id) ? next.id : null);
   render();
   if (!inBox) list.querySelector(`[data-id="${CSS.escape(next?.id ?? "")}"] .pg-open, .pg-add button`)?.focus();
   const undo = () => {
     if (isCut()) return;
-    ids.forEach((id) => gone.delete(id));
+    of.ids.forEach((id) => gone.delete(id));
     render();
-    actOnAll("restore", ids, { star });
+    inTurn("restore", { ...of, star });
   };
-  studio.notice(ids.length === 1 ? "Portrait deleted." : `${ids.length} portraits deleted.`, { action: "Undo", onAction: undo, seconds: UNDO_SECONDS });
+  studio.notice(ids.length === 1 ? "Portrait deleted." : `${of.ids.length.toLocaleString("en")} portraits deleted.`, { action: "Undo", onAction: undo, seconds: UNDO_SECONDS + Math.floor(ids.length / 100) }); // many take their time
+}
+
+/** What was deleted is out of sight for good with the next reading; what was not shows as it stands. */
+function settle(ids, answer) {
+  for (const id of ids) if (gone.has(id)) answer ? gone.set(id, answer.at) : gone.delete(id);
+  if (!answer) render();
 }
 
 function say(tile, what) {
@@ -193,7 +211,7 @@ function pictureFailed(event) {
   const frame = event.target.parentElement;
   event.target.remove();
   frame.append(h("span", { class: "pg-missing" }, icon("picture"), h("small", {}, "Picture not found")));
-  if (!stale) ((stale = true), trigger("stale", { character: shown.character_id, limit: limit() })); // its link may only have run out
+  if (!stale) ((stale = true), readAll()); // its link may only have run out
 }
 
 function picture(tile) {
@@ -324,7 +342,7 @@ function nodeOf(tile) {
 
 function renderEmpty() {
   const nobody = desk.id === null;
-  const none = !tiles().length;
+  const none = !tiles().length && !total();
   empty.hidden = !(nobody || none) || !shown.at;
   list.hidden = !empty.hidden;
   if (empty.hidden) return;
@@ -378,7 +396,67 @@ function more() {
   const loaded = shown.tiles.filter((tile) => tile.kind === "portrait").length;
   if (loaded >= (shown.total ?? 0) || askedFor > loaded) return;
   askedFor = loaded + Math.max(STEP, loaded);
-  trigger("more", { character: shown.character_id, limit: askedFor });
+  readAll();
+}
+
+/* ---- reading again: one question at a time, so that no answer overtakes another ---- */
+
+let owed = false; // the whole grid, since a tile came, ended or changed its place; stays until that was read
+let moved = false; // a running tile went on: it alone is asked for
+let reading = false;
+
+const isOnDesk = () => desk.id !== null && desk.id !== desk.leaving;
+const readAll = () => ((owed = true), read());
+const readRunning = () => ((moved = true), read());
+
+async function read() {
+  if (reading || binning) return;
+  reading = true;
+  try {
+    while ((owed || moved) && !binning && isOnDesk()) if (!(await (owed ? readWhole() : readMoving()))) break;
+  } finally {
+    reading = false;
+  }
+}
+
+/** The answer about the character on the desk; null where none came, and then the question is asked again later. */
+async function question(what, details = {}) {
+  const answer = await server.answer({ what, character: desk.id, ...details }).catch(() => null);
+  if (answer?.tiles) return answer;
+  if (answer?.problem) studio.notice(answer.problem);
+  else setTimeout(() => studio.isAway() || read(), PATIENCE);
+  return null;
+}
+
+async function readWhole() {
+  owed = moved = false;
+  const answer = await question("read", { limit: limit() });
+  if (answer?.character_id === desk.id) take(answer);
+  owed ||= !answer || answer.limit > shown.limit;
+  return Boolean(answer);
+}
+
+async function readMoving() {
+  moved = false;
+  const answer = await question("running");
+  if (answer && answer.character_id === shown.character_id && answer.at > shown.at) follow(answer.tiles);
+  moved ||= !answer;
+  return Boolean(answer);
+}
+
+const isRunning = (tile) => tile.kind === "job" && !["failed", "cancelled"].includes(tile.status);
+
+/** Running tiles go on where they stand; where others run now, or in another order, the whole grid is read. */
+function follow(rows) {
+  const known = shown.tiles.filter(isRunning);
+  if (known.length !== rows.length || known.some((tile, at) => tile.id !== rows[at].id)) return void (owed = true);
+  const news = new Map(rows.map((row) => [row.id, row]));
+  shown = { ...shown, tiles: shown.tiles.map((tile) => (news.has(tile.id) ? { ...tile, ...news.get(tile.id) } : tile)) };
+  for (const { id } of rows) {
+    const old = drawn.get(id)?.node;
+    const node = nodeOf(byId(id));
+    if (old !== node) (old?.replaceWith(node), fitWords());
+  }
 }
 
 /* ---- several at once ---- */
@@ -417,11 +495,27 @@ function renderChosen() {
   if (selecting) renderBulk();
 }
 
-const picked = () => portraits().filter((tile) => chosen.has(tile.id));
+/** The chosen ones, in the order of the grid as far as it has come. */
+function picked() {
+  const here = portraits().filter((tile) => chosen.has(tile.id)).map((tile) => tile.id);
+  const known = new Set(here);
+  return [...here, ...[...chosen].filter((id) => !known.has(id))];
+}
+
+/** Every portrait of the character, those too that have not come yet. */
+async function chooseAll() {
+  if (isCut()) return;
+  const every = await askOrSay(server, "every", { character: shown.character_id });
+  if (!every || !selecting || every.character_id !== shown.character_id) return;
+  starred = every.primary;
+  for (const id of every.ids) if (!gone.has(id)) chosen.add(id);
+  if (every.ids.length < shown.total) studio.notice(`The first ${every.ids.length.toLocaleString("en")} are selected: as many as can be changed at once.`);
+  renderChosen();
+}
 
 function downloadChosen(kind) {
   if (chosen.size > 200) return studio.notice("One archive holds at most 200 portraits. Choose fewer.");
-  chosen.size === 1 ? download(picked()[0], kind) : save(`/downloads/portraits?kind=${kind}&ids=${picked().map((tile) => tile.id).join(",")}`);
+  chosen.size === 1 ? download({ id: picked()[0] }, kind) : save(`/downloads/portraits?kind=${kind}&ids=${picked().join(",")}`);
 }
 
 function bulkButton(word, name, run, { off = chosen.size === 0, danger = false } = {}) {
@@ -430,14 +524,13 @@ function bulkButton(word, name, run, { off = chosen.size === 0, danger = false }
 
 function renderBulk() {
   const focused = bulk.contains(document.activeElement) ? document.activeElement.dataset.bulk : null;
-  const all = () => (portraits().forEach((tile) => chosen.add(tile.id)), renderChosen());
   bulk.replaceChildren(
-    h("b", { "aria-live": "polite", "data-testid": "chosen-count" }, `${chosen.size} selected`),
-    bulkButton("All", "check", all, { off: chosen.size === portraits().length }),
-    bulkButton("Compare", "compare", () => studio.compare?.(picked().map((tile) => tile.id)), { off: chosen.size !== 2 }),
+    h("b", { "aria-live": "polite", "data-testid": "chosen-count" }, `${chosen.size.toLocaleString("en")} selected`),
+    bulkButton("All", "check", chooseAll, { off: chosen.size >= total() }),
+    bulkButton("Compare", "compare", () => studio.compare?.(picked()), { off: chosen.size !== 2 }),
     bulkButton("Download", "download", () => downloadChosen("original")),
     bulkButton("With settings", "files", () => downloadChosen("settings")),
-    bulkButton("Delete", "trash", () => remove(picked()), { danger: true }),
+    bulkButton("Delete", "trash", () => discard(picked()), { danger: true }),
     h("button", { type: "button", class: "ps-button ps-small ps-primary", "data-bulk": "Done", onclick: () => setSelecting(false) }, "Done"));
   if (focused) bulk.querySelector(`[data-bulk="${focused}"]:not(:disabled)`)?.focus();
 }
@@ -465,7 +558,7 @@ function keyed(event, tile, by) {
   if (event.ctrlKey || event.metaKey) return false;
   if (event.altKey) return Boolean(by) && (shift(tile, by), true);
   const run = {
-    Delete: () => remove(selecting && chosen.size ? picked() : [tile]),
+    Delete: () => discard(selecting && chosen.size ? picked() : [tile.id]),
     f: () => favour(tile),
     s: () => tile.primary || ACTIONS.primary.run(tile),
     x: () => (selecting ? pressed(event, tile.id) : setSelecting(true, tile.id)),
@@ -524,18 +617,18 @@ list.addEventListener("drop", (event) => {
   place(dragged, cell.dataset.id, all.indexOf(dragged) < all.indexOf(cell.dataset.id));
 });
 
-function receive() {
-  const next = props.value;
-  if (!next || !("tiles" in next)) return;
+const receive = () => props.value?.tiles && take(props.value);
+
+function take(next) {
   const another = next.character_id !== shown.character_id;
   for (const id of next.refused ?? []) (gone.delete(id), thought.delete(id)); // it was not done: it shows as it stands
   if (!another && next.at < shown.at) return next.refused?.length && render();
-  if (another) (drawn.clear(), gone.clear(), thought.clear(), studio.lightbox?.close(), selecting && setSelecting(false));
+  if (another) (drawn.clear(), gone.clear(), thought.clear(), (starred = null), studio.lightbox?.close(), selecting && setSelecting(false));
   if (another || next.limit >= askedFor) askedFor = 0;
   stale = stale && !another && !next.fresh;
   const hasNew = next.tiles.some((tile) => tile.kind === "job" && !byId(tile.id));
   shown = next;
-  for (const id of [...gone]) if (!next.tiles.some((tile) => tile.id === id)) gone.delete(id);
+  for (const [id, done] of gone) if (done && next.at > done) gone.delete(id);
   settleThoughts(next.tiles);
   render();
   if (looksUp && hasNew) {
@@ -563,6 +656,8 @@ studio.grid = {
 studio.on("values", () => empty.hidden || renderEmpty());
 studio.on("shown", renderEmpty);
 studio.on("asked", () => (looksUp = true));
+studio.on("read-tiles", readAll);
+studio.on("read-running", readRunning);
 studio.on("models", () => {
   const ready = JSON.stringify(studio.models().map((one) => [one.id, one.available, one.price]));
   if (ready === offered) return;
