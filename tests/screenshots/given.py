@@ -90,7 +90,9 @@ def a_reference(world: World) -> Iterator[None]:
     references.choose_match(hero.id, True, version=hero.version, person=LOCAL_PERSON, services=world.services)
     yield
     hero = _now(world, world.hero)
-    references.remove(hero.id, version=hero.version, person=LOCAL_PERSON, services=world.services)
+    references.choose_match(
+        hero.id, False, version=hero.version, person=LOCAL_PERSON, services=world.services
+    )
 
 
 @contextlib.contextmanager

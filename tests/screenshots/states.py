@@ -166,10 +166,9 @@ def _type_over(page: Page) -> None:
     field.fill(f"{field.input_value()} He hums the timetable while he shaves.")
 
 
-def _too_long(page: Page) -> None:
+def _young(page: Page) -> None:
     _details(page)
-    page.get_by_label("Name", exact=True).fill("")
-    page.get_by_label("Description", exact=True).fill("short")
+    page.get_by_label("Description", exact=True).fill("She is 15 years old and runs the harbour.")
 
 
 def _choose_two(page: Page) -> None:
@@ -237,12 +236,12 @@ STATES: Mapping[str, State] = {
     "cards-report": State(steps=_imported),
     "editor-menu": State(steps=_menu, shows="[role=menuitem]"),
     "editor-company": State(given=given.in_company, shows="[data-testid=presence]"),
-    "editor-refused": State(steps=_too_long),
-    "editor-away": State(steps=_away),
+    "editor-refused": State(steps=_young, whose="empty", shows="[data-wrong=true]"),
+    "editor-away": State(steps=_away, shows=".ps-notice"),
     "own-words": State(steps=_own_words, shows="[data-testid=final-prompt]"),
     "expression": State(steps=_expression, shows=".sh-panel"),
     "model-picker": State(steps=_models, shows=".mp-option"),
-    "reference-none": State(steps=_reference, shows=".rf-panel"),
+    "reference-none": State(steps=_reference, whose="empty", shows=".rf-panel"),
     "reference-chosen": State(steps=_reference, given=given.a_reference, shows=".rf-panel"),
     "portraits-running": State(given=given.busy, shows="[data-testid=tile-job]"),
     "portraits-failed": State(given=given.refused, shows="[data-testid=tile-failed]"),
