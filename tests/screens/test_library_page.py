@@ -225,7 +225,7 @@ def test_the_bin_gives_back_what_it_holds(site: Site, shelf: Desk):
     expect(items(shelf.page)).to_have_count(2)
     pick(shelf.page, 0)
 
-    shelf.page.get_by_role("button", name="Put back").click()
+    shelf.page.get_by_role("button", name="Restore").click()
 
     expect(items(shelf.page)).to_have_count(1)
     expect(shelf.page.get_by_role("toolbar")).to_be_hidden()

@@ -37,16 +37,15 @@ def main(words: Sequence[str]) -> None:
     with made_up() as world, sync_playwright() as playwright:
         browser = launch(playwright)
         for name, state in chosen.items():
-            with standing(world, state) as url:
-                for window in state.windows:
-                    _take(browser, url, world, state, window, folder / f"{name}-{window}")
+            for window in state.windows:
+                _take(browser, world, state, window, folder / f"{name}-{window}")
             print(f"  {name}", flush=True)
         browser.close()
 
 
-def _take(browser: Browser, url: str, world: World, state: State, window: str, stem: Path) -> None:
+def _take(browser: Browser, world: World, state: State, window: str, stem: Path) -> None:
     look = {"color_scheme": "light", "reduced_motion": "reduce", **WINDOWS[window]}
-    with visit(browser, url, **look) as desk:
+    with standing(world, state) as url, visit(browser, url, **look) as desk:
         arrive(desk, state, world)
         for theme in THEMES:
             dress(desk, theme)

@@ -98,7 +98,7 @@ def a_reference(world: World) -> Iterator[None]:
 @contextlib.contextmanager
 def binned_portraits(world: World) -> Iterator[None]:
     """Two of the hero's portraits are in the bin."""
-    gone = _portraits(world)[-2:]
+    gone = _portraits(world)[1:3]
     portraits.delete_many(world.hero.id, gone, LOCAL_PERSON, world.services)
     yield
     portraits.restore_many(world.hero.id, gone, LOCAL_PERSON, world.services)
@@ -121,7 +121,7 @@ def nothing_saved(world: World) -> Iterator[None]:
 def saved_over(world: World) -> None:
     """A colleague saves other words over those that are being typed."""
     other = _now(world, world.other)
-    words = f"{other.description} Since the depot closed he keeps its bell at home (note {other.version})."
+    words = f"{other.description} Bell no. {other.version} of the depot hangs in his kitchen."
     characters.save(
         other.id,
         {"description": words},

@@ -35,6 +35,7 @@ def _fill(page: Page) -> None:
     page.get_by_label("Description").fill(DESCRIPTION)
     page.locator("[data-look='body/Slim']").click()
     page.locator("[data-look='age/50s']").click()
+    page.locator("#room").evaluate("room => room.scrollTo(0, 0)")
 
 
 def _refused(page: Page) -> None:
@@ -56,7 +57,7 @@ def _run(page: Page) -> None:
 
 
 def _review(page: Page) -> None:
-    page.locator("[data-state='ready'] .am-open").first.click()
+    page.locator("[data-review='pending'] .am-open").first.click()
 
 
 def _several_cells(page: Page) -> None:
@@ -90,7 +91,7 @@ STATES: Mapping[str, State] = {
     "create-empty": State(path="create", whose="nobody", shows="[data-look]"),
     "create-filled": State(path="create", whose="nobody", steps=_fill),
     "create-reference": State(path="create", given=given.a_reference, shows=".cr-ref-face img"),
-    "create-upload": State(path="create", whose="other", steps=_upload, shows="[role=dialog]"),
+    "create-upload": State(path="create", whose="empty", steps=_upload, shows="[role=dialog]"),
     "create-refused": State(path="create", whose="other", steps=_refused, shows="[data-wrong=true]"),
     "library": State(path="library", shows=ITEM),
     "library-list": State(path="library?view=list", shows=ITEM),
