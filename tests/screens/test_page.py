@@ -342,6 +342,16 @@ def test_a_notice_stands_whole_inside_the_window(
         expect(desk.notice).to_be_in_viewport(ratio=1)
 
 
+def test_on_a_phone_the_list_of_models_shows_its_prices(site: Site, character: Character, browser: Browser):
+    phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+    with visit(browser, site.address(character), **phone) as desk:
+        desk.settle()
+
+        desk.page.locator("#models_bar").get_by_role("button").first.tap()
+
+        expect(desk.page.locator("#models_bar .mp-price").first).to_be_in_viewport(ratio=1)
+
+
 def test_select_and_the_bin_stand_in_the_row_of_the_tabs(desk: Desk, site: Site, character: Character):
     site.make_portraits(character, 1)
     select = desk.page.get_by_role("button", name="Select", exact=True)

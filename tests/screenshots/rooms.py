@@ -43,6 +43,14 @@ def _refused(page: Page) -> None:
     page.get_by_test_id("create-save").click()
 
 
+def _to_reference(page: Page) -> None:
+    page.locator(".cr-reference").scroll_into_view_if_needed()
+
+
+def _to_looks(page: Page) -> None:
+    page.locator("[data-look^='ethnicity']").first.scroll_into_view_if_needed()
+
+
 def _upload(page: Page) -> None:
     page.get_by_role("button", name="Upload a picture").click()
 
@@ -90,7 +98,9 @@ STATES: Mapping[str, State] = {
     "attributes-empty": State(path="attributes", shows="[data-testid=attribute-cell]"),
     "create-empty": State(path="create", whose="nobody", shows="[data-look]"),
     "create-filled": State(path="create", whose="nobody", steps=_fill),
-    "create-reference": State(path="create", given=given.a_reference, shows=".cr-ref-face img"),
+    "create-reference": State(
+        path="create", given=given.a_reference, steps=_to_reference, shows=".cr-ref-face img"
+    ),
     "create-upload": State(path="create", whose="empty", steps=_upload, shows="[role=dialog]"),
     "create-refused": State(path="create", whose="other", steps=_refused, shows="[data-wrong=true]"),
     "library": State(path="library", shows=ITEM),
@@ -115,7 +125,9 @@ STATES: Mapping[str, State] = {
     "attributes-running": State(
         path="attributes", given=given.a_run, steps=_run, shows="[data-state=running]"
     ),
-    "create-looks": State(path="create", whose="nobody", given=given.made_cells, shows="[data-look] img"),
+    "create-looks": State(
+        path="create", whose="nobody", given=given.made_cells, steps=_to_looks, shows="[data-look] img"
+    ),
     "queue": State(path="library", given=given.busy, steps=_queue, shows=".qp-row"),
     "queue-everybodys": State(path="library", given=given.busy, steps=_everybodys, shows=".qp-row"),
     "queue-empty": State(path="library", steps=_queue),

@@ -238,7 +238,7 @@ STATES: Mapping[str, State] = {
     "editor-company": State(given=given.in_company, shows="[data-testid=presence]"),
     "editor-refused": State(steps=_young, whose="empty", shows="[data-wrong=true]"),
     "editor-away": State(steps=_away, shows=".ps-notice"),
-    "own-words": State(steps=_own_words, shows="[data-testid=final-prompt]"),
+    "own-words": State(steps=_own_words, shows="[data-testid=final-prompt]:has-text('first snow')"),
     "expression": State(steps=_expression, shows=".sh-panel"),
     "model-picker": State(steps=_models, shows=".mp-option"),
     "reference-none": State(steps=_reference, whose="empty", shows=".rf-panel"),
