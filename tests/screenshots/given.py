@@ -48,7 +48,8 @@ def busy(world: World) -> Iterator[None]:
 
 @contextlib.contextmanager
 def refused(world: World) -> Iterator[None]:
-    """One portrait that the provider refused, one that was cancelled."""
+    """One portrait that the provider refused, one that was cancelled; no worker takes them up meanwhile."""
+    world.workshop.close()
     failed = builders.a_job_being_made(LOCAL_PERSON, world.services, world.hero).job_id
     error = ProviderRejected(
         "Sketch refused this picture: it takes no words of more than one page. Shorten your own words.",
@@ -57,6 +58,7 @@ def refused(world: World) -> Iterator[None]:
     running.fail(generation.outcome(failed, LOCAL_PERSON, world.services).job, error, world.services)
     cancelled = _ask(world, world.hero, LOCAL_PERSON, "sitting", "on a bollard")
     generation.cancel(cancelled, LOCAL_PERSON, world.services)
+    world.workshop.pace(QUICK)
     eventually(lambda: not _line(world), within=60)
     yield
     _end(world, [failed, cancelled])
