@@ -71,7 +71,7 @@
   function when(iso) {
     const at = new Date(iso);
     const isToday = at.toDateString() === new Date().toDateString();
-    return isToday ? `Today, ${at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}` : at.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" });
+    return isToday ? `Today, ${at.toLocaleTimeString([], { hour: "numeric", minute: "2-digit" })}` : at.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" });
   }
 
   function lasting(seconds) {

@@ -381,7 +381,7 @@
     if (!drafts.length || !isDirty()) return;
     desk.version = Math.min(desk.version, ...drafts.map((draft) => draft.version)); // what was typed was typed over that version: a newer row is a conflict
     keepDraft();
-    const when = new Date(drafts.at(-1).at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const when = new Date(drafts.at(-1).at).toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
     const stop = notice(`We put back what you typed at ${when} and had not saved yet.`, { action: "Discard it", onAction: discard, seconds: 10 });
     givenBackIsSaved = () => {
       stop(); // there is nothing to discard any more

@@ -8,7 +8,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.screens.browser import launch, visit
 from tests.screenshots.__main__ import THEMES, WINDOWS
-from tests.screenshots.states import STATES, address, arrive, dress
+from tests.screenshots.state import arrive, dress, standing
+from tests.screenshots.states import STATES
 from tests.screenshots.world import World, made_up
 
 AXE = (Path(__file__).parents[1] / "axe" / "axe.min.js").read_text()
@@ -35,14 +36,13 @@ def world() -> Iterator[World]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize(("name", "window"), [(name, one) for name in STATES for one in STATES[name].windows])
 def test_no_state_has_a_serious_fault(name: str, window: str, world: World, browser: Browser):
     state = STATES[name]
     look = {"color_scheme": "light", "reduced_motion": "reduce", **WINDOWS[window]}
     found: dict[str, list[str]] = {}
-    with visit(browser, address(world, state), **look) as desk:
-        arrive(desk, state)
+    with standing(world, state) as url, visit(browser, url, **look) as desk:
+        arrive(desk, state, world)
         desk.page.evaluate(AXE)
         for theme in THEMES:
             dress(desk, theme)
@@ -52,7 +52,7 @@ def test_no_state_has_a_serious_fault(name: str, window: str, world: World, brow
 
 
 def test_a_fault_would_be_found(world: World, browser: Browser):
-    with visit(browser, address(world, STATES["editor"])) as desk:
+    with standing(world, STATES["editor"]) as url, visit(browser, url) as desk:
         desk.settle()
         desk.page.evaluate("document.querySelector('#theme button').removeAttribute('aria-label')")
         desk.page.evaluate("document.querySelector('#theme button').removeAttribute('title')")

@@ -225,7 +225,7 @@ def test_the_bin_gives_back_what_it_holds(site: Site, shelf: Desk):
     expect(items(shelf.page)).to_have_count(2)
     pick(shelf.page, 0)
 
-    shelf.page.get_by_role("button", name="Put back").click()
+    shelf.page.get_by_role("button", name="Restore").click()
 
     expect(items(shelf.page)).to_have_count(1)
     expect(shelf.page.get_by_role("toolbar")).to_be_hidden()
@@ -335,6 +335,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(site: Site, browser: Browse
             has_touch=True,
         ) as desk:
             expect(items(desk.page)).to_have_count(5)
+            expect(desk.page.get_by_role("button", name="Filters")).to_be_visible()
             items(desk.page).first.get_by_role("checkbox").tap()
             expect(desk.page.get_by_text("1 selected")).to_be_visible()
             assert desk.page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -330,6 +330,41 @@ def test_a_phone_shows_details_or_portraits_and_saves_below(
         expect(desk.page.get_by_role("button", name="Generate")).to_be_hidden()
 
 
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_notice_stands_whole_inside_the_window(
+    width: int, site: Site, character: Character, browser: Browser
+):
+    with visit(browser, site.address(character), viewport={"width": width, "height": 844}) as desk:
+        desk.settle()
+
+        desk.page.evaluate("void window.studio.notice('What you typed is kept in this browser. '.repeat(3))")
+
+        expect(desk.notice).to_be_in_viewport(ratio=1)
+
+
+def test_on_a_phone_the_list_of_models_shows_its_prices(site: Site, character: Character, browser: Browser):
+    phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+    with visit(browser, site.address(character), **phone) as desk:
+        desk.settle()
+
+        desk.page.locator("#models_bar").get_by_role("button").first.tap()
+
+        expect(desk.page.locator("#models_bar .mp-price").first).to_be_in_viewport(ratio=1)
+
+
+def test_select_and_the_bin_stand_in_the_row_of_the_tabs(desk: Desk, site: Site, character: Character):
+    site.make_portraits(character, 1)
+    select = desk.page.get_by_role("button", name="Select", exact=True)
+    expect(select).to_be_visible()
+
+    tab, button = (one.bounding_box() for one in (desk.page.get_by_role("tab", name="Scenes"), select))
+
+    assert tab
+    assert button
+    assert tab["y"] <= button["y"]
+    assert button["y"] + button["height"] <= tab["y"] + tab["height"]
+
+
 def test_who_is_not_signed_in_is_sent_to_the_sign_in(site: Site):
     site.gate.is_open = False
 

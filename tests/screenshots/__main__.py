@@ -11,8 +11,9 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.screens.browser import launch, visit
-from tests.screenshots.states import STATES, State, address, arrive, dress
-from tests.screenshots.world import made_up
+from tests.screenshots.state import State, arrive, dress, standing
+from tests.screenshots.states import STATES
+from tests.screenshots.world import World, made_up
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
 WINDOWS = {
@@ -36,15 +37,16 @@ def main(words: Sequence[str]) -> None:
     with made_up() as world, sync_playwright() as playwright:
         browser = launch(playwright)
         for name, state in chosen.items():
-            for window in WINDOWS:
-                _take(browser, address(world, state), state, window, folder / f"{name}-{window}")
+            for window in state.windows:
+                _take(browser, world, state, window, folder / f"{name}-{window}")
             print(f"  {name}", flush=True)
         browser.close()
 
 
-def _take(browser: Browser, url: str, state: State, window: str, stem: Path) -> None:
-    with visit(browser, url, color_scheme="light", reduced_motion="reduce", **WINDOWS[window]) as desk:
-        arrive(desk, state)
+def _take(browser: Browser, world: World, state: State, window: str, stem: Path) -> None:
+    look = {"color_scheme": "light", "reduced_motion": "reduce", **WINDOWS[window]}
+    with standing(world, state) as url, visit(browser, url, **look) as desk:
+        arrive(desk, state, world)
         for theme in THEMES:
             dress(desk, theme)
             with Image.open(io.BytesIO(desk.page.screenshot())) as image:

@@ -1,25 +1,15 @@
-"""Every state worth a picture, by name: how a person comes there from the page of a character."""
+"""Every state of the editor worth a picture, by name: how a person comes there from the page of a character."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
 
 from playwright.sync_api import Page
 
-from tests.screens.browser import Desk
-from tests.screenshots.world import World
-
-Steps = Callable[[Page], None]
-
-
-@dataclass(frozen=True)
-class State:
-    """`whose` names the character on the desk: hero, empty or nobody (the address alone)."""
-
-    steps: Steps
-    whose: str = "hero"
+from tests.screenshots import given, rooms
+from tests.screenshots.state import State
 
 
 def _view(page: Page, name: str) -> None:
@@ -131,6 +121,92 @@ def _export(page: Page) -> None:
     page.locator(".cd-ready").first.wait_for()
 
 
+def _of_character(page: Page, what: str) -> None:
+    """An entry of the menu for the whole character; where there is room it stands beside the menu."""
+    beside = page.locator(".dm-row").get_by_role("button", name=what, exact=True)
+    if beside.is_visible():
+        beside.click()
+        return
+    page.get_by_role("button", name="More for this character").click()
+    page.get_by_role("menuitem", name=what, exact=True).click()
+
+
+def _publish(page: Page) -> None:
+    _of_character(page, "Publish")
+
+
+def _preview(page: Page) -> None:
+    _of_character(page, "Preview")
+
+
+def _templates(page: Page) -> None:
+    _of_character(page, "Start from a template")
+
+
+def _story(page: Page) -> None:
+    _of_character(page, "History")
+
+
+def _menu(page: Page) -> None:
+    page.get_by_role("button", name="More for this character").click()
+
+
+def _suggest(page: Page) -> None:
+    _details(page)
+    page.get_by_role("button", name="Suggest: Description", exact=True).click()
+
+
+def _suggest_all(page: Page) -> None:
+    _of_character(page, "Suggest every field")
+
+
+def _type_over(page: Page) -> None:
+    _details(page)
+    field = page.get_by_label("Description", exact=True)
+    field.fill(f"{field.input_value()} He hums the timetable while he shaves.")
+
+
+def _young(page: Page) -> None:
+    _details(page)
+    page.get_by_label("Description", exact=True).fill("She is 15 years old and runs the harbour.")
+
+
+def _choose_two(page: Page) -> None:
+    page.get_by_role("button", name="Select", exact=True).click()
+    for number in (0, 2):
+        page.get_by_test_id("tile-open").nth(number).click()
+
+
+def _compare(page: Page) -> None:
+    _choose_two(page)
+    page.locator("[data-bulk=Compare]").click()
+
+
+def _bin(page: Page) -> None:
+    page.get_by_role("button", name=re.compile("^Bin")).first.click()
+
+
+def _reference(page: Page) -> None:
+    page.locator(".rf-open").click()
+
+
+def _own_words(page: Page) -> None:
+    page.get_by_label("Own words", exact=True).fill("leaning on the rail, first snow")
+    page.get_by_role("button", name=re.compile("Final prompt")).click()
+
+
+def _expression(page: Page) -> None:
+    page.locator(".sh-open").first.click()
+
+
+def _models(page: Page) -> None:
+    page.locator("#models_bar button").first.click()
+
+
+def _away(page: Page) -> None:
+    page.evaluate("window.studio.away()")
+
+
 def _command(page: Page, label: str) -> None:
     _palette(page)
     page.get_by_role("combobox", name="Search characters and commands").fill(label)
@@ -139,54 +215,48 @@ def _command(page: Page, label: str) -> None:
 
 
 STATES: Mapping[str, State] = {
-    "editor": State(_nothing),
-    "editor-details": State(_details),
-    "editor-new-character": State(_nothing, whose="empty"),
-    "editor-picker": State(_picker),
-    "portrait-menu": State(_tile_menu),
-    "portrait-lightbox": State(_lightbox),
-    "scenes": State(_scenes),
-    "scenes-empty": State(_scenes, whose="empty"),
-    "scene-menu": State(_scene_menu),
-    "scene-new": State(_scene_new),
-    "scene-edit": State(_scene_edit),
-    "scene-refused": State(_scene_refused),
-    "scene-picture": State(_scene_picture),
-    "palette": State(_palette),
-    "palette-found": State(_palette_found),
-    "keyboard": State(_help),
-    "cards-import": State(_import),
-    "cards-export": State(_export),
-    "cards-report": State(_imported),
+    "editor": State(steps=_nothing),
+    "editor-details": State(steps=_details),
+    "editor-new-character": State(steps=_nothing, whose="empty"),
+    "editor-picker": State(steps=_picker),
+    "portrait-menu": State(steps=_tile_menu),
+    "portrait-lightbox": State(steps=_lightbox),
+    "scenes": State(steps=_scenes),
+    "scenes-empty": State(steps=_scenes, whose="empty"),
+    "scene-menu": State(steps=_scene_menu),
+    "scene-new": State(steps=_scene_new),
+    "scene-edit": State(steps=_scene_edit),
+    "scene-refused": State(steps=_scene_refused),
+    "scene-picture": State(steps=_scene_picture),
+    "palette": State(steps=_palette),
+    "palette-found": State(steps=_palette_found),
+    "keyboard": State(steps=_help),
+    "cards-import": State(steps=_import),
+    "cards-export": State(steps=_export),
+    "cards-report": State(steps=_imported),
+    "editor-menu": State(steps=_menu, shows="[role=menuitem]"),
+    "editor-company": State(given=given.in_company, shows="[data-testid=presence]"),
+    "editor-refused": State(steps=_young, whose="empty", shows="[data-wrong=true]"),
+    "editor-away": State(steps=_away, shows=".ps-notice"),
+    "own-words": State(steps=_own_words, shows="[data-testid=final-prompt]:has-text('first snow')"),
+    "expression": State(steps=_expression, shows=".sh-panel"),
+    "model-picker": State(steps=_models, shows=".mp-option"),
+    "reference-none": State(steps=_reference, whose="empty", shows=".rf-panel"),
+    "reference-chosen": State(steps=_reference, given=given.a_reference, shows=".rf-panel"),
+    "portraits-running": State(given=given.busy, shows="[data-testid=tile-job]"),
+    "portraits-failed": State(given=given.refused, shows="[data-testid=tile-failed]"),
+    "portraits-selected": State(steps=_choose_two, shows="[data-testid=chosen-count]"),
+    "portraits-compared": State(steps=_compare, shows=".cm-frame"),
+    "portraits-bin": State(steps=_bin, given=given.binned_portraits, shows="[data-testid=bin-tile]"),
+    "publish": State(steps=_publish, shows="[data-testid=publishing]"),
+    "publish-refused": State(steps=_publish, whose="empty", shows="[data-testid=publishing]"),
+    "preview": State(steps=_preview, shows="[data-testid=preview]"),
+    "templates": State(steps=_templates, shows="[data-testid=templates]"),
+    "history": State(steps=_story, whose="other", shows="[data-testid=version]"),
+    "suggestion": State(steps=_suggest, shows="[data-testid=proposal]"),
+    "suggestions": State(steps=_suggest_all, whose="other", shows="[data-testid=proposal]"),
+    "conflict": State(
+        steps=_type_over, whose="other", meanwhile=given.saved_over, shows="[role=alertdialog]"
+    ),
+    **rooms.STATES,
 }
-
-
-# Nothing moves, and every picture that can be seen is there.
-_STILL = """() => document.fonts.status === "loaded"
-  && document.getAnimations().every((one) => one.playState !== "running" || one.effect.getComputedTiming().endTime === Infinity)
-  && [...document.images].every((one) => one.complete || !one.checkVisibility() || one.getBoundingClientRect().top > innerHeight)"""
-
-
-def arrive(desk: Desk, state: State) -> None:
-    """From the page as it loads to the state, in light."""
-    desk.settle()
-    still(desk)
-    state.steps(desk.page)
-    still(desk)
-
-
-def still(desk: Desk) -> None:
-    """Wait until the page stands still."""
-    desk.page.wait_for_function(_STILL)
-
-
-def dress(desk: Desk, theme: str) -> None:
-    """Show `theme`, as the page's own switch does."""
-    if desk.page.evaluate("document.body.classList.contains('dark')") != (theme == "dark"):
-        desk.page.evaluate("window.studio.toggleTheme()")
-    still(desk)
-
-
-def address(world: World, state: State) -> str:
-    """The page a state begins on."""
-    return world.address({"hero": world.hero, "empty": world.empty}.get(state.whose))

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from core import characters, generation, scenes, worker
 from core import portraits as shown
@@ -15,7 +15,8 @@ from core.auth import LOCAL_PERSON
 from core.db import people
 from core.services import Services, open_services
 from core.settings import Settings
-from core.values import Character, PortraitRequest, Presets
+from core.values import Character, Person, PortraitId, PortraitRequest, Presets, Role
+from tests import builders
 from tests.screens.conftest import DoorGate, built, eventually, serving
 
 CAST = (
@@ -35,6 +36,7 @@ CAST = (
     ),
     ("Sunniva Aas", "non-binary", "Keeper of a tiny museum of keys", ["copper curls"], ["corduroy suit"]),
 )
+QUICK, SLOW = 0.2, 110  # seconds of a drawing: soon there, or seen while it is made
 DESCRIPTION = (
     "{name} knows every shortcut in town, tells long stories about short journeys, and never spills tea."
 )
@@ -45,6 +47,24 @@ SCENES = (
 )  # fmt: skip
 
 
+class Workshop:
+    """The worker beside the studio, and how long its drawings take."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._open = contextlib.ExitStack()
+
+    def pace(self, seconds: float) -> None:
+        """A worker whose drawings take `seconds` each, in place of the one before."""
+        self.close()
+        slow = self._settings.model_copy(update={"sketch_seconds": seconds})
+        services = self._open.enter_context(open_services(slow))
+        self._open.enter_context(worker.in_thread(services))
+
+    def close(self) -> None:
+        self._open.close()
+
+
 @dataclass(frozen=True)
 class World:
     """A running studio and who lives in it; `empty` is a character that has nothing yet."""
@@ -52,11 +72,11 @@ class World:
     url: str
     services: Services
     gate: DoorGate
+    workshop: Workshop
     hero: Character
+    other: Character
     empty: Character
-
-    def address(self, character: Character | None) -> str:
-        return f"{self.url}/studio/" + (f"?character={character.id}" if character else "")
+    colleague: Person
 
 
 @contextlib.contextmanager
@@ -66,7 +86,7 @@ def made_up() -> Iterator[World]:
         settings = Settings(
             _env_file=None,
             studio_home=Path(home),
-            sketch_seconds=0.2,
+            sketch_seconds=QUICK,
             autosave_delay=0,
             team_sharing=True,
             start_chat_url="https://chat.example/{character_id}",
@@ -75,13 +95,15 @@ def made_up() -> Iterator[World]:
         with open_services(settings) as services:
             with services.db.as_service() as conn:
                 people.insert_missing(conn, LOCAL_PERSON.id, "local@studio.invalid")
-            gate = DoorGate()
-            hero, empty = _cast(services)
-            with serving(built(services, gate)) as url:
-                yield World(url, services, gate, hero, empty)
+            gate, workshop = DoorGate(), Workshop(settings)
+            with contextlib.closing(workshop), serving(built(services, gate)) as url:
+                workshop.pace(QUICK)
+                yield World(url, services, gate, workshop, *_cast(services))
 
 
-def _cast(services: Services) -> tuple[Character, Character]:
+def _cast(services: Services) -> tuple[Character, Character, Character, Person]:
+    """The hero, another character, one that has nothing yet, and a colleague who wrote a little of it."""
+    colleague = builders.a_person(services.db, "Ana Ruiz", *Role)
     known = [_person(services, *one) for one in CAST]
     hero = known[0]
     for name, description, starters in SCENES:
@@ -89,7 +111,18 @@ def _cast(services: Services) -> tuple[Character, Character]:
         scenes.create(hero.id, values, LOCAL_PERSON, services)
     _pictures(services, known)
     empty = characters.create(LOCAL_PERSON, services, {"name": "Nobody Yet"})
-    return characters.load(hero.id, LOCAL_PERSON, services), empty
+    _edited(known[1], colleague, services)
+    return characters.load(hero.id, LOCAL_PERSON, services), known[1], empty, colleague
+
+
+def _edited(character: Character, colleague: Person, services: Services) -> None:
+    """A history: the colleague's words, then ours."""
+    for person, changes in (
+        (colleague, {"role": "Tram driver, retired", "clothing_tags": ["cardigan", "conductor's cap"]}),
+        (LOCAL_PERSON, {"description": character.description + " The depot still calls him on Sundays."}),
+    ):
+        now = characters.load(character.id, LOCAL_PERSON, services)
+        characters.save(character.id, changes, version=now.version, person=person, services=services)
 
 
 def _person(
@@ -118,11 +151,14 @@ def _pictures(services: Services, known: list[Character]) -> None:
     ]
     cards = scenes.cards(hero.id, LOCAL_PERSON, services)
     orders += [scenes.picture_request(card.scene.id, hero.id, key=str(uuid4())) for card in cards[:2]]
-    with worker.in_thread(services):
-        for order in orders:
-            generation.request(order, LOCAL_PERSON, services)
-        eventually(lambda: _all_there(services, hero), within=240)
-    services.stopping.clear()
+    for order in orders:
+        generation.request(order, LOCAL_PERSON, services)
+    eventually(lambda: _all_there(services, hero), within=240)
+    tiles = shown.tiles(hero.id, LOCAL_PERSON, services)
+    ids = [PortraitId(UUID(tile.id)) for tile in tiles if tile.kind == "portrait"]
+    for one in shown.details(ids, LOCAL_PERSON, services):
+        if one.presets.get("pose") == "standing":
+            shown.make_primary(PortraitId(UUID(one.tile.id)), LOCAL_PERSON, services)
 
 
 def _all_there(services: Services, hero: Character) -> bool:

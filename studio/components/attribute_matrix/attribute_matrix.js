@@ -321,8 +321,8 @@ function counter(key, label) {
 function renderTop() {
   const missing = matrix.cells.filter((one) => !one.image && !isBusy(one)).length;
   const there = matrix.cells.filter((one) => one.image).length;
-  studio.announce("heading", { words: `${Math.round((100 * there) / matrix.cells.length)} % there` });
-  const idle = there === matrix.cells.length ? "All are there" : "All on their way";
+  studio.announce("heading", { words: `${there} of ${matrix.cells.length} made` });
+  const idle = there === matrix.cells.length ? "All are made" : "All on their way";
   const go = matrix.may_make ? button(missing ? `Generate ${missing} missing` : idle, () => offer(null, false), { symbol: missing ? "spark" : "check", kind: missing ? "ps-primary am-go" : "am-go", disabled: !missing }) : null;
   top.replaceChildren(h("div", { class: "am-filters", role: "group", "aria-label": "Show" }, ...FILTERS.map(([key, label]) => counter(key, label))), ...(go ? [go] : []));
 }

@@ -40,7 +40,7 @@ function restore(ids) {
 function tile(one) {
   const url = one.url && studio.safeUrl(one.url);
   const mark = () => (chosen.has(one.id) ? chosen.delete(one.id) : chosen.add(one.id), draw(), box.querySelector(`[data-id="${CSS.escape(one.id)}"]`)?.focus());
-  return h("li", {}, h("button", { type: "button", class: "bn-tile", "data-id": one.id, "data-testid": "bin-tile", "aria-pressed": String(chosen.has(one.id)), "aria-label": `${one.title}, deleted ${new Date(one.deleted_at).toLocaleString()}, ${days(one.days_left)}`, onclick: mark },
+  return h("li", {}, h("button", { type: "button", class: "bn-tile", "data-id": one.id, "data-testid": "bin-tile", "aria-pressed": String(chosen.has(one.id)), "aria-label": `${one.title}, deleted ${new Date(one.deleted_at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })}, ${days(one.days_left)}`, onclick: mark },
     url ? h("img", { src: url, alt: "", loading: "lazy" }) : icon("picture"), h("small", {}, days(one.days_left)), h("span", { class: "pg-check", "aria-hidden": "true" }, icon("check"))));
 }
 

@@ -158,7 +158,7 @@ async function putBack(ids) {
   done.forEach((id) => (gone.delete(id), chosen.delete(id)));
   if (inBin()) done.forEach((id) => gone.add(id));
   await fetchFirst({ keep: true });
-  if (inBin() && done.length) studio.notice(`${pictures(done.length)} put back into the library.`);
+  if (inBin() && done.length) studio.notice(`${pictures(done.length)} restored to the library.`);
 }
 
 async function retag(ids, { added = [], removed = [] }, { quiet = false } = {}) {
@@ -246,7 +246,7 @@ function mark() {
   const ids = [...chosen];
   const act = (words, symbol, run, kind = "") => button(words, run, { symbol, kind: `ps-small ${kind}` });
   const acts = inBin()
-    ? [act("Put back", "undo", () => putBack(ids), "ps-primary")]
+    ? [act("Restore", "undo", () => putBack(ids), "ps-primary")]
     : [act("Tag", "tag", askForTag), act("Untag", "untag", askForUntag), act("Delete", "trash", () => remove(ids), "ps-danger")];
   const held = many.contains(document.activeElement) ? document.activeElement.textContent : null;
   many.replaceChildren(h("b", { role: "status" }, `${chosen.size} selected`), ...acts, act("All shown", "check", () => (shown().forEach((item) => chosen.add(item.id)), mark()), "lib-all"), h("button", { type: "button", class: "dg-x", "aria-label": "Clear the selection", onclick: clear }, icon("close")));
@@ -284,7 +284,7 @@ function draw(item) {
 function emptyWords() {
   if (failed) return [icon("alert"), h("b", {}, "The library could not be read"), h("p", {}, failed), button("Try again", () => ((failed = ""), fetchFirst()))];
   if (isNarrowed()) return [icon("search"), h("b", {}, "Nothing matches"), h("p", {}, "No saved picture has all of this. Try fewer words, or take a filter away."), button("Clear search and filters", () => ((query = { ...EMPTY, tab: query.tab }), look()))];
-  if (inBin()) return [icon("trash"), h("b", {}, "The bin is empty"), h("p", {}, "Deleted pictures stay here for at least 7 days, and can be put back.")];
+  if (inBin()) return [icon("trash"), h("b", {}, "The bin is empty"), h("p", {}, "Deleted pictures stay here for at least 7 days, and can be restored.")];
   if (query.tab === "characters") return [icon("person"), h("b", {}, "No portraits yet"), h("p", {}, "Portraits of characters appear here by themselves once they are generated."), h("a", { class: "ps-button ps-primary", href: "/studio/create" }, "Create a character")];
   return [icon("library"), h("b", {}, "Nothing saved yet"), h("p", {}, "Every picture you generate is kept here by itself."), h("a", { class: "ps-button ps-primary", href: "/studio/create" }, "Create a character")];
 }
@@ -328,7 +328,7 @@ const TABS = [["all", "All"], ["characters", "Characters"], ["bin", "Bin"]];
 const tabs = h("div", { class: "lib-tabs", role: "tablist", "aria-label": "What to show" });
 const search = h("input", { type: "text", class: "lib-search", enterkeyhint: "search", autocomplete: "off", placeholder: "Search prompts, characters, tags, models, seeds", "aria-label": "Search the library" });
 const wipe = h("button", { type: "button", class: "lib-wipe", "aria-label": "Clear the search", hidden: true, onclick: () => ((search.value = ""), typed(), search.focus()) }, icon("close"));
-const filterButton = h("button", { type: "button", class: "ps-button lib-filter", "aria-haspopup": "dialog", "aria-expanded": "false" }, icon("filter"), h("span", {}, "Filters"));
+const filterButton = h("button", { type: "button", class: "ps-button lib-filter", "aria-label": "Filters", title: "Filters", "aria-haspopup": "dialog", "aria-expanded": "false" }, icon("filter"), h("span", {}, "Filters"));
 const panel = h("div", { class: "lib-panel", role: "dialog", "aria-label": "Filters", hidden: true });
 const views = h("div", { class: "lib-views", role: "group", "aria-label": "View" });
 bar.append(tabs, h("div", { class: "lib-find" }, icon("search"), search, wipe), h("div", { class: "lib-narrow" }, filterButton, panel), views);
@@ -444,7 +444,7 @@ function largeActions(item) {
   return h("div", { class: "lv-acts" }, open,
     item.url && button("Download", () => save(`${item.url}&download=true`), { symbol: "download" }),
     item.prompt && button("Copy prompt", () => studio.copyText(item.prompt), { symbol: "copy" }), more,
-    inBin() ? button("Put back", () => (closeLarge(), putBack([item.id])), { symbol: "undo", kind: "ps-primary" }) : button("Delete", () => removeLarge(item.id), { symbol: "trash", kind: "ps-danger" }));
+    inBin() ? button("Restore", () => (closeLarge(), putBack([item.id])), { symbol: "undo", kind: "ps-primary" }) : button("Delete", () => removeLarge(item.id), { symbol: "trash", kind: "ps-danger" }));
 }
 
 function removeLarge(id) {

@@ -139,7 +139,7 @@ function settings(details) {
     details.seed && h("p", { class: "lb-prompt lb-number" }, details.seed),
     details.matched && heading("Matched picture"),
     details.matched && (details.reference ? h("img", { class: "lb-matched", src: studio.safeUrl(details.reference), alt: "The picture that was matched", loading: "lazy" }) : h("p", { class: "lb-prompt" }, "The picture that was matched is not stored any more.")),
-    h("dl", {}, ...[fact("Model", details.model), fact("Provider", details.provider), fact("Size", details.size), fact("Cost", details.cost), fact("Took", details.seconds ? `${details.seconds} s` : ""), fact("Made", details.created_at && new Date(details.created_at).toLocaleString())].filter(Boolean)),
+    h("dl", {}, ...[fact("Model", details.model), fact("Provider", details.provider), fact("Size", details.size), fact("Cost", details.cost), fact("Took", details.seconds ? `${details.seconds} s` : ""), fact("Made", details.created_at && new Date(details.created_at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }))].filter(Boolean)),
     details.negative && h("details", { class: "lb-more" }, h("summary", {}, "Negative prompt"), h("p", { class: "lb-prompt" }, details.negative)),
   ].filter(Boolean);
 }

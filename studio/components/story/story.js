@@ -35,7 +35,7 @@ function change(version, { field, before: was, after }) {
 }
 
 function entry(version) {
-  const when = new Date(version.at).toLocaleString([], { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+  const when = new Date(version.at).toLocaleString([], { weekday: "short", day: "numeric", month: "short", hour: "numeric", minute: "2-digit" });
   const all = version.changes.length > 1 || version !== versions[0];
   return h("article", { class: "sy-version", "data-testid": "version" },
     h("header", {}, h("span", { class: "sy-dot" }), h("b", {}, version.who), h("time", { datetime: version.at }, when),
