@@ -112,7 +112,7 @@ function stars(tile) {
 }
 
 function judging(tile) {
-  const heart = h("button", { type: "button", class: "lb-heart", "aria-pressed": String(tile.favourite), "aria-label": "Favourite", onclick: () => studio.grid.favour(studio.grid.byId(tile.id)) }, icon("heart"), tile.favourite ? "Favourite" : "Add to favourites");
+  const heart = h("button", { type: "button", class: "lb-heart", "aria-pressed": String(tile.favourite), onclick: () => studio.grid.favour(studio.grid.byId(tile.id)) }, icon("heart"), tile.favourite ? "Favourite" : "Add to favourites");
   return h("div", { class: "lb-judge" }, heart, stars(tile));
 }
 
