@@ -12,10 +12,11 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 
+from core.api import bodies
 from core.api.answers import CardAnswer, CardNote, CardReportAnswer, refusals
 from core.api.asking import Asking, Serving
+from core.api.bodies import Refused
 from core.cards import exporting, files, importing
 from core.cards.card import Note
 from core.cards.exporting import Kind
@@ -32,7 +33,6 @@ from core.errors import (
 from core.values import CharacterId, PortraitId
 
 TYPE = "application/octet-stream"  # one that no form of another site can send without asking first
-LONGEST_SENDING = 120.0  # seconds for one file
 _AT_ONCE = 4
 
 _FILE = {"schema": {"type": "string", "format": "binary"}}
@@ -70,16 +70,6 @@ _GIVEN: dict[int | str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-class _Refused(Exception):
-    """The body was not read to its end."""
-
-    def __init__(self, status: int, code: str, sentence: str) -> None:
-        super().__init__(code)
-        self.answer = JSONResponse(
-            {"success": False, "error": sentence, "code": code}, status, headers={"Connection": "close"}
-        )
-
-
 def router() -> APIRouter:
     """POST /cards, GET /cards/{character_id} and its report."""
     found = APIRouter(prefix="/cards", tags=["Cards"])
@@ -109,7 +99,7 @@ def router() -> APIRouter:
         """
         try:
             data = await _body(request)
-        except _Refused as refused:
+        except Refused as refused:
             return refused.answer
         async with room:
             made = await run_in_threadpool(
@@ -165,28 +155,11 @@ def router() -> APIRouter:
 
 
 async def _body(request: Request) -> bytes:
-    """The file, refused as soon as it is too long, too slow or of another type. Raises _Refused."""
+    """The file, refused as soon as it is too long, too slow or of another type. Raises Refused."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != TYPE:
-        raise _Refused(415, "NOT_A_CARD", f"Send the card file itself as the body, as {TYPE}.")
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > files.LARGEST_FILE:
-        raise _too_long()
-    data = bytearray()
-    try:
-        async with asyncio.timeout(LONGEST_SENDING):
-            async for part in request.stream():
-                data += part
-                if len(data) > files.LARGEST_FILE:
-                    raise _too_long()
-    except ClientDisconnect as exc:
-        raise _Refused(400, "BROKEN_OFF", "The file did not arrive whole. Send it again.") from exc
-    except TimeoutError as exc:
-        raise _Refused(408, "TOO_SLOW", "The file took too long to arrive. Send it again.") from exc
-    return bytes(data)
-
-
-def _too_long() -> _Refused:
-    return _Refused(413, "CARD_TOO_LARGE", "A card file has at most 64 MiB. Choose a smaller one.")
+        raise Refused(415, "NOT_A_CARD", f"Send the card file itself as the body, as {TYPE}.")
+    too_long = Refused(413, "CARD_TOO_LARGE", "A card file has at most 64 MiB. Choose a smaller one.")
+    return await bodies.read(request, most=files.LARGEST_FILE, what="file", too_long=too_long)
 
 
 def _notes(notes: tuple[Note, ...]) -> list[CardNote]:

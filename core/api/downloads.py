@@ -17,6 +17,7 @@ from core import copies, metadata
 from core.api import references
 from core.api.answers import refusals
 from core.api.asking import Asking, Serving
+from core.api.bodies import Refused
 from core.copies import Kind
 from core.errors import BadRequest, NotAllowed, NotFound, NotSignedIn, StorageFailed
 from core.metadata import Found
@@ -89,7 +90,7 @@ def router() -> APIRouter:
         """The settings inside the picture of the body, as far as they can be read; nothing is kept."""
         try:
             data = await references.body(request)
-        except references.Refused as refused:
+        except Refused as refused:
             return refused.answer
         async with room:
             told = await run_in_threadpool(metadata.read, data)

@@ -13,9 +13,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 
 from core import references
+from core.api import bodies
 from core.api.answers import (
     MatchingModel,
     ReferenceAnswer,
@@ -25,6 +25,7 @@ from core.api.answers import (
     refusals,
 )
 from core.api.asking import Asking, Serving, absolute
+from core.api.bodies import Refused
 from core.errors import (
     BadImage,
     BadRequest,
@@ -46,7 +47,6 @@ TYPES = (
     "image/avif",
     "application/octet-stream",  # what browsers call a HEIC that they do not know
 )
-LONGEST_SENDING = 120.0  # seconds for one body
 _AT_ONCE = 4  # uploads being worked on; the others wait without one of the threads that sync routes share
 
 _BODY = {
@@ -55,16 +55,6 @@ _BODY = {
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in TYPES},
     }
 }
-
-
-class Refused(Exception):
-    """The body was not read to its end."""
-
-    def __init__(self, status: int, code: str, sentence: str) -> None:
-        super().__init__(code)
-        self.answer = JSONResponse(
-            {"success": False, "error": sentence, "code": code}, status, headers={"Connection": "close"}
-        )
 
 
 def router() -> APIRouter:
@@ -170,23 +160,10 @@ def router() -> APIRouter:
 async def body(request: Request) -> bytes:
     """The body, refused as soon as it is too long, too slow or of another type. Raises Refused, BadRequest."""
     _check_type(request)
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > references.MOST_BYTES:
-        raise _too_long()
-    data = bytearray()
-    try:
-        async with asyncio.timeout(LONGEST_SENDING):
-            async for part in request.stream():
-                data += part
-                if len(data) > references.MOST_BYTES:
-                    raise _too_long()
-    except ClientDisconnect as exc:
-        raise Refused(400, "BROKEN_OFF", "The picture did not arrive whole. Send it again.") from exc
-    except TimeoutError as exc:
-        raise Refused(408, "TOO_SLOW", "The picture took too long to arrive. Send it again.") from exc
+    data = await bodies.read(request, most=references.MOST_BYTES, what="picture", too_long=_too_long())
     if not data:
         raise BadRequest("The body is empty. Send the picture itself.", code="BAD_REQUEST")
-    return bytes(data)
+    return data
 
 
 def _check_type(request: Request) -> None:

@@ -18,7 +18,6 @@ const thought = new Map(); // id → what a person just said of it, until the ro
 const chosen = new Set(); // ids, while several are being chosen
 let shown = { character_id: null, at: 0, total: 0, limit: 0, tiles: [] };
 let stale = false;
-let dragged = null;
 let looksUp = false; // new pictures were asked for here: they appear at the top
 let selecting = false;
 let lastChosen = null; // where a range begins
@@ -543,7 +542,7 @@ function columns() {
 
 function walk(event) {
   const menu = event.target.closest(".pg-menu");
-  if (menu) return walkMenu(event, menu);
+  if (menu) return studio.walkMenu(event, menu, closeMenu);
   const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns() }[event.key];
   const cell = event.target.closest(".pg-tile");
   const tile = cell?.dataset.id && cell.dataset.testid === "tile" ? byId(cell.dataset.id) : null;
@@ -579,43 +578,10 @@ function shift(tile, by) {
   element.querySelector(".pg-said").textContent = `Moved to place ${to + 1} of ${total()}.`;
 }
 
-function walkMenu(event, menu) {
-  if (event.key === "Escape") return (event.stopPropagation(), closeMenu(true));
-  if (event.key === "Tab") return closeMenu(true);
-  const items = [...menu.children];
-  const next = studio.stopAfter(event.key, items.indexOf(document.activeElement), items.length);
-  if (next !== null) (event.preventDefault(), items[next].focus());
-}
-
 list.addEventListener("keydown", walk);
 element.addEventListener("keydown", (event) => selecting && event.key === "Escape" && !event.target.closest(".pg-menu") && (event.stopPropagation(), setSelecting(false)));
 document.addEventListener("pointerdown", (event) => event.target.closest?.(".pg-menu, .pg-more") || closeMenu());
-list.addEventListener("dragstart", (event) => {
-  const cell = event.target.closest(".pg-tile[draggable]");
-  if (!cell) return;
-  dragged = cell.dataset.id;
-  cell.classList.add("pg-drag");
-  event.dataTransfer.effectAllowed = "move";
-  event.dataTransfer.setData("text/plain", dragged);
-});
-list.addEventListener("dragover", (event) => {
-  const cell = event.target.closest(".pg-tile[draggable]");
-  if (!dragged || !cell) return;
-  event.preventDefault();
-  list.querySelectorAll(".pg-over").forEach((other) => other !== cell && other.classList.remove("pg-over"));
-  cell.classList.toggle("pg-over", cell.dataset.id !== dragged);
-});
-list.addEventListener("dragend", () => {
-  dragged = null;
-  list.querySelectorAll(".pg-over, .pg-drag").forEach((cell) => cell.classList.remove("pg-over", "pg-drag"));
-});
-list.addEventListener("drop", (event) => {
-  event.preventDefault();
-  const cell = event.target.closest(".pg-tile[draggable]");
-  if (!dragged || !cell || cell.dataset.id === dragged) return;
-  const all = portraits().map((tile) => tile.id);
-  place(dragged, cell.dataset.id, all.indexOf(dragged) < all.indexOf(cell.dataset.id));
-});
+studio.dragToOrder(list, ".pg-tile", { ids: () => portraits().map((tile) => tile.id), place });
 
 const receive = () => props.value?.tiles && take(props.value);
 

@@ -9,7 +9,6 @@ const CALM = 150; // ms: a burst of messages becomes one question
 const gone = new Set(); // deleted here, and the rows do not say so yet
 const waiting = new Map(); // number → what to do with its answer
 let shown = { character_id: null, at: 0, scenes: [], outfits: [], limits: {} };
-let dragged = null;
 let timer = null;
 let picturing = null; // the open picture dialog
 
@@ -354,7 +353,7 @@ function render() {
 
 function walk(event) {
   const menu = event.target.closest(".sn-menu");
-  if (menu) return walkMenu(event, menu);
+  if (menu) return studio.walkMenu(event, menu, closeMenu);
   const cell = event.target.closest(".sn-card");
   const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns() }[event.key];
   if (!by || !cell) return;
@@ -363,44 +362,11 @@ function walk(event) {
   [...list.children][[...list.children].indexOf(cell) + by]?.querySelector("button")?.focus();
 }
 
-function walkMenu(event, menu) {
-  if (event.key === "Escape") return (event.stopPropagation(), closeMenu(true));
-  if (event.key === "Tab") return closeMenu(true);
-  const items = [...menu.children];
-  const next = studio.stopAfter(event.key, items.indexOf(document.activeElement), items.length);
-  if (next !== null) (event.preventDefault(), items[next].focus());
-}
-
 const columns = () => getComputedStyle(list).gridTemplateColumns.split(" ").length;
 
 list.addEventListener("keydown", walk);
 document.addEventListener("pointerdown", (event) => event.target.closest?.(".sn-menu, .sn-more") || closeMenu());
-list.addEventListener("dragstart", (event) => {
-  const cell = event.target.closest(".sn-card[draggable]");
-  if (!cell) return;
-  dragged = cell.dataset.id;
-  cell.classList.add("sn-drag");
-  event.dataTransfer.effectAllowed = "move";
-  event.dataTransfer.setData("text/plain", dragged);
-});
-list.addEventListener("dragover", (event) => {
-  const cell = event.target.closest(".sn-card[draggable]");
-  if (!dragged || !cell) return;
-  event.preventDefault();
-  list.querySelectorAll(".sn-over").forEach((other) => other !== cell && other.classList.remove("sn-over"));
-  cell.classList.toggle("sn-over", cell.dataset.id !== dragged);
-});
-list.addEventListener("dragend", () => {
-  dragged = null;
-  list.querySelectorAll(".sn-over, .sn-drag").forEach((cell) => cell.classList.remove("sn-over", "sn-drag"));
-});
-list.addEventListener("drop", (event) => {
-  event.preventDefault();
-  const cell = event.target.closest(".sn-card[draggable]");
-  if (!dragged || !cell || cell.dataset.id === dragged) return;
-  const ids = scenes().map((scene) => scene.id);
-  place(dragged, cell.dataset.id, ids.indexOf(dragged) < ids.indexOf(cell.dataset.id));
-});
+studio.dragToOrder(list, ".sn-card", { ids: () => scenes().map((scene) => scene.id), place });
 
 /* ---- rows arrive ---- */
 

@@ -1,5 +1,4 @@
--- The attributes page says what product thinks of a picture; the queue says what an attribute image is for (SPEC
--- "Attribute images", "Studio").
+-- The attributes page says what product thinks of a picture (SPEC "Attribute images").
 
 -- A verdict on the picture that was looked at: `p_image` is its address, so that nobody approves a newer one unseen.
 -- `p_names` are the cell's own name and its aliases: rows that show the same picture are judged with it. How many rows.
@@ -52,41 +51,3 @@ begin
 end $$;
 revoke execute on function studio.review_attribute_image(text, text[], text, text, text, text) from public;
 grant execute on function studio.review_attribute_image(text, text[], text, text, text, text) to authenticated;
-
--- As before, and `kind`: a job for an attribute image has no character, its name is the cell it is for.
-drop function if exists studio.line(integer);
-create function studio.line(p_limit integer) returns table (
-  id uuid, user_id uuid, kind text, character_id uuid, character_name text, provider text, model text, status text,
-  stage text, progress real, queue_position integer, place bigint, cancel_requested boolean, created_at timestamptz,
-  started_at timestamptz, prompt text, mine boolean, may_read boolean
-) language plpgsql stable security definer set search_path = '' as $$
-begin
-  if not studio.has_role('editor', 'qa', 'product', 'admin') then
-    raise exception 'The queue needs a role in the studio.' using errcode = 'PS403', detail = 'NOT_ALLOWED';
-  end if;
-  return query
-  select j.id, case when seen.may then j.user_id end, j.job_type, case when seen.may then j.character_id end,
-         case when j.job_type = 'attribute_image' then (
-                select concat_ws(', ', a.value, a.style) from studio.attribute_jobs a where a.job_id = j.id)
-              when seen.may then coalesce(nullif(trim(c.name), ''), j.metadata ->> 'character_name') end,
-         p.name, m.display_name, j.status, j.stage, j.progress, j.queue_position, waiting.place, j.cancel_requested,
-         j.created_at, j.started_at,
-         case when j.user_id = auth.uid() or studio.has_role('admin') then j.original_prompt end,
-         j.user_id = auth.uid(), seen.may
-  from public.jobs j
-  left join public.api_models m on m.id = j.api_model_id
-  left join public.api_providers p on p.id = m.provider_id
-  left join public.characters c on c.id = j.character_id
-  cross join lateral (select studio.may_read(j.user_id) as may) seen
-  left join lateral (
-    select 1 + count(*) as place from studio_queue.pgqueuer ahead
-    join studio_queue.pgqueuer its on its.dedupe_key = 'job:' || j.id::text and its.status = 'queued'
-    where ahead.entrypoint = its.entrypoint and ahead.status = 'queued'
-      and (ahead.priority > its.priority or (ahead.priority = its.priority and ahead.id < its.id))
-  ) waiting on j.status = 'queued'
-  where j.runner = 'studio' and j.status in ('queued', 'processing')
-  order by j.status = 'queued', waiting.place nulls first, j.created_at
-  limit least(p_limit, 500);
-end $$;
-revoke execute on function studio.line(integer) from public;
-grant execute on function studio.line(integer) to authenticated;
