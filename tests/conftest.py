@@ -2,6 +2,7 @@
 
 import contextlib
 import ipaddress
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,16 @@ pytest_plugins = [
     "tests.figures",
 ]
 
+_OF_A_BROWSER = ("tests/screens/", "tests/e2e/")
 _NEVER_RESOLVES = (".invalid", ".test", ".example")  # reserved (RFC 6761, RFC 2606)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In CI a browser test is tried once more, and named (docs/decisions/0024)."""
+    if os.environ.get("CI"):
+        for item in items:
+            if item.nodeid.startswith(_OF_A_BROWSER):
+                item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 class NetworkUsed(BaseException):
