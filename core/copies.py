@@ -17,11 +17,11 @@ from uuid import UUID
 from PIL import Image
 
 from core import metadata
-from core.cards import card as cards
+from core.cards import exporting
 from core.cards import files as card_files
 from core.characters import may_see
 from core.db import characters, jobs, portraits
-from core.errors import BadImage, BadRequest, NotAllowed, NotFound, ObjectMissing
+from core.errors import BadImage, BadRequest, NotAllowed, NotFound, StorageFailed
 from core.metadata import Origin, Profile, Recipe
 from core.services import Services
 from core.storage import LIBRARY, REFERENCES, External
@@ -60,7 +60,8 @@ class _Found:
 
 def copy_of(portrait_id: PortraitId, kind: Kind, person: Person, services: Services) -> Copy:
     """A copy of one portrait. Raises NotFound, NotAllowed, StorageFailed, BadImage, BadRequest NO_NAME (a card)."""
-    return _copy(_find(portrait_id, person, services), kind, services)
+    found = _find(portrait_id, person, services)
+    return _card(found, person, services) if kind is Kind.card else _picture(found, kind, services)
 
 
 @contextmanager
@@ -91,7 +92,7 @@ def _fill(
         for one in ids:
             try:
                 copy = copy_of(PortraitId(one), kind, person, services)
-            except (NotFound, NotAllowed, ObjectMissing, BadImage) as error:
+            except (NotFound, NotAllowed, BadRequest, StorageFailed, BadImage) as error:
                 missing.append(f"{one}: {error.sentence}")
                 continue
             packed.writestr(_free(copy.name, taken), copy.data)
@@ -127,19 +128,26 @@ def _gone() -> NotFound:
     return NotFound("This portrait does not exist any more, or it is not yours.")
 
 
-def _copy(found: _Found, kind: Kind, services: Services) -> Copy:
+def _card(found: _Found, person: Person, services: Services) -> Copy:
+    made = exporting.export(
+        found.character.id, exporting.Kind.png, person, services, portrait_id=found.portrait.id
+    )
+    return Copy(name=f"{_stem(found)}.card.png", media_type=made.media_type, data=made.data)
+
+
+def _stem(found: _Found) -> str:
+    return f"{card_files.file_stem(found.character.shown_name) or 'portrait'}-{str(found.portrait.id)[:8]}"
+
+
+def _picture(found: _Found, kind: Kind, services: Services) -> Copy:
     bucket, path = _place(found)
     data = services.storage.get(bucket, path)
     ending = path.rpartition(".")[2].lower()
-    name = f"{card_files.file_stem(found.character.shown_name) or 'portrait'}-{str(found.portrait.id)[:8]}"
+    name = _stem(found)
     if kind is Kind.original:
         return Copy(
             name=f"{name}.{ending}", media_type=_TYPES.get(ending, "application/octet-stream"), data=data
         )
-    if kind is Kind.card:
-        card = _card(found.character)
-        packed = card_files.write(card, cards.Form.v3, _as_png(data))
-        return Copy(name=f"{name}.card.png", media_type="image/png", data=packed)
     if ending not in _TYPES:
         ending, data = "png", _as_png(data)  # AVIF takes no texts that other programs would read
     profile = Profile.share if kind is Kind.share else Profile.internal
@@ -203,16 +211,3 @@ def _presets(said: object) -> tuple[tuple[str, str], ...]:
 
 def _text(value: object) -> str | None:
     return str(value) if value else None
-
-
-def _card(character: Character) -> cards.Card:
-    """The character as other programs read it: what a picture shows of it, and no id of ours."""
-    looks = ", ".join((*character.appearance_tags, *character.clothing_tags))
-    parts = (character.description.strip(), (character.traits or "").strip(), looks and f"Looks: {looks}.")
-    data = {
-        "name": character.name.strip(),
-        "description": "\n\n".join(part for part in parts if part),
-        "creator_notes": (character.role or "").strip(),
-        "tags": list(character.appearance_tags),
-    }
-    return cards.understand({"spec": "chara_card_v3", "spec_version": "3.0", "data": data})

@@ -302,6 +302,20 @@ def test_several_copies_come_as_one_archive_and_what_is_missing_is_named(service
     assert str(gone) in inside.read("not included.txt").decode()
 
 
+def test_a_character_without_a_name_does_not_keep_the_cards_of_the_others_out(
+    services, ana, character, portrait
+):
+    other = a_character(ana, services)
+    nameless = a_finished_portrait(ana, services, other).portrait_id
+    rows(services.db, "UPDATE characters SET name = '' WHERE id = %s RETURNING id", (other.id,))
+
+    with copies.archive([nameless, portrait], Kind.card, ana, services) as packed:
+        inside = zipfile.ZipFile(io.BytesIO(packed.read()))
+
+    assert [name for name in inside.namelist() if name.endswith(".card.png")] != []
+    assert "name" in inside.read("not included.txt").decode()
+
+
 def test_a_picture_in_somebody_elses_folder_is_not_handed_out(services, ana, ben, portrait):
     rows(
         services.db,
