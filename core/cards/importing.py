@@ -122,7 +122,8 @@ def _refuse_twice(sha256: str, person: Person, services: Services) -> None:
         standing = rows.same_card(conn, sha256, person.id)
     if standing is not None:
         raise Conflict(
-            "This very card is here already. Allow doubles to import it once more.", code="ALREADY_IMPORTED"
+            "This very card is here already, so it was left out. To have it twice, allow cards that are here already.",
+            code="ALREADY_IMPORTED",
         )
 
 

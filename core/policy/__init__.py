@@ -18,6 +18,8 @@ from core.policy import ages, tables, words
 from core.policy.disguises import Lexicon, Reading, readings
 from core.values import ContentRating
 
+_SPOKEN = {"promptOverride": "own words"}  # names of the HTTP call that no page shows
+
 
 def check_texts(fields: Mapping[str, str | Sequence[str]], *, today: date | None = None) -> None:
     """Look at every text a person wrote, by field name; a list's entries one by one and together.
@@ -31,7 +33,7 @@ def check_texts(fields: Mapping[str, str | Sequence[str]], *, today: date | None
         texts = (value,) if isinstance(value, str) else (*value, ", ".join(value))
         if any(describes_minor(text, today=day) for text in dict.fromkeys(texts)):
             raise PolicyRefused(
-                f"The text in “{field.replace('_', ' ')}” can be read as describing somebody under 18. "
+                f"The text in “{_SPOKEN.get(field, field.replace('_', ' '))}” can be read as describing somebody under 18. "
                 "Every character here is an adult: change the words or numbers that say otherwise.",
                 field=field,
                 code="POLICY_MINOR",

@@ -18,6 +18,7 @@
     const close = () => {
       if (!shade.isConnected) return;
       shade.remove();
+      document.removeEventListener("keydown", lost);
       if (opener?.isConnected) opener.focus({ preventScroll: true });
       onClose?.();
     };
@@ -32,6 +33,9 @@
       if (wasInside && !card.contains(document.activeElement)) begin();
     };
     shade.addEventListener("pointerdown", (event) => event.target === shade && leave());
+    // a button that was pressed and is switched off has lost the focus to nobody: Escape still means this dialog
+    const lost = (event) => event.key === "Escape" && document.activeElement === document.body && [...document.querySelectorAll(".dg")].at(-1) === shade && leave();
+    document.addEventListener("keydown", lost);
     card.addEventListener("keydown", (event) => {
       if (event.key === "Escape") (event.stopPropagation(), leave());
       else studio.trapTab(event, card);

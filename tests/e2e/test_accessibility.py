@@ -16,6 +16,7 @@ from tests.screenshots.state import arrive, dress, standing
 from tests.screenshots.states import STATES
 from tests.screenshots.world import World, made_up
 
+pytestmark = pytest.mark.e2e
 EVERYWHERE = [(name, window) for name, state in STATES.items() for window in state.windows]
 ON_A_PHONE = {"editor", "editor-details", "portrait-lightbox", "scenes", "library", "create-filled", "attributes", "queue", "menu-phone"}  # fmt: skip
 LIKE_ANOTHER = {

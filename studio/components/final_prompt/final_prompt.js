@@ -82,7 +82,7 @@ async function generate() {
   document.body.classList.add("ps-asking");
   const keys = Array.from({ length: count() }, () => studio.uuid());
   try {
-    if (studio.isDirty() && !(await studio.flush())) return void studio.notice(studio.badge.isRefused() ? "Nothing was asked for. Mend the marked field, then try again." : AWAY);
+    if (studio.isDirty() && !(await studio.flush())) return void studio.notice(studio.badge.isRefused() ? "No picture was asked for: correct the marked field first." : AWAY);
     studio.announce("asked");
     trigger("generate", { id: studio.desk.id, keys, limit: studio.grid.limit() });
   } finally {
