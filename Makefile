@@ -43,10 +43,10 @@ check: $(DEV) ## format, rules, types, imports
 
 # Three at once on two cores: many tests wait for a clock.
 test: $(DEV) $(PEERS) browser ## everything but the long browser stories and the long chaos runs
-	$(PYTEST) -n 3 -m "not e2e and not chaos" $(ARGS)
+	$(PYTEST) -n 3 --dist worksteal -m "not e2e and not chaos" $(ARGS)
 
 e2e: $(DEV) browser ## every browser story
-	$(PYTEST) -n 2 -m "not chaos" $(ARGS) tests/e2e
+	$(PYTEST) -n 2 --dist worksteal -m "not chaos" $(ARGS) tests/e2e
 
 chaos: $(DEV) browser ## random faults and killed processes (CHAOS_SECONDS: how long)
 	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} $(PYTEST) -m chaos $(ARGS) tests/chaos

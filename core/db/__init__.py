@@ -43,6 +43,7 @@ OLDEST_POSTGRES = 15
 READER_SECONDS = 5  # how long one question of the dashboard may take (DESIGN "Database access")
 
 _WAIT = 10.0  # seconds for a free connection, or for the server to come back
+_FROZEN = "60s"  # a process that was stopped inside a transaction keeps its rows from others for that long
 _TURNS = (0.0, 0.01, 0.05)  # seconds a pooler is given to take a session back, look by look
 _LINK: Mapping[str, int] = {  # what an address does not say itself
     "connect_timeout": 5,
@@ -157,6 +158,7 @@ def session_settings(*, share_with_team: bool) -> dict[str, str]:
         "studio.writer": "studio",
         "studio.team_sharing": "on" if share_with_team else "off",
         "TimeZone": "UTC",
+        "idle_in_transaction_session_timeout": _FROZEN,
         "application_name": "portrait-studio",
     }
 

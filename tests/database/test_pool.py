@@ -439,6 +439,15 @@ def test_the_settings_of_a_connection_are_there_for_other_drivers(dsn):
         assert conn.execute("SELECT studio.is_ours(), studio.shares()").fetchone() == (True, False)
 
 
+def test_a_process_that_froze_inside_a_transaction_lets_go_of_its_rows_after_a_minute(dsn, database):
+    with database.as_service() as ours, connect(dsn, session_settings(share_with_team=True)) as own:
+        limits = [
+            conn.execute("SHOW idle_in_transaction_session_timeout").fetchone()[0] for conn in (ours, own)
+        ]
+
+    assert limits == ["1min", "1min"]
+
+
 # A pooler as PgBouncer and Supavisor are one, told by its wire: it answers the start-up itself (whatever
 # options came with it), and lends server sessions for a transaction, or for as long as a client stays.
 

@@ -18,6 +18,7 @@ from tests.screens.conftest import Site
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 PAGES = {"Create": "create", "Library": "library", "Attributes": "attributes"}
+QUEUE = re.compile("^Queue")  # with the number of pictures, where there are any
 
 
 @contextmanager
@@ -106,7 +107,7 @@ def test_the_queue_shows_whose_turn_it_is_and_cancels(site: Site, character: Cha
     ask_for(site, character, 3)
     with room(browser, f"{site.url}/studio/library") as desk:
         expect(desk.page.locator(".pn-count")).to_have_text("3")
-        desk.page.get_by_role("button", name="Queue").click()
+        desk.page.get_by_role("button", name=QUEUE).click()
         rows = desk.page.locator(".qp-row")
         expect(rows).to_have_count(3)
         expect(rows.first).to_contain_text("Next in line")
@@ -125,7 +126,7 @@ def test_the_queue_says_that_no_worker_runs_and_what_to_do(
 ):
     ask_for(site, character, 1)
     with room(browser, f"{site.url}/studio/library") as desk:
-        desk.page.get_by_role("button", name="Queue").click()
+        desk.page.get_by_role("button", name=QUEUE).click()
 
         expect(desk.page.get_by_text("No worker is running")).to_be_visible()
         expect(desk.page.get_by_text("python -m core.worker")).to_be_visible()
@@ -135,7 +136,7 @@ def test_what_is_asked_for_elsewhere_appears_in_the_open_queue_and_leaves_it_whe
     site: Site, character: Character, browser: Browser
 ):
     with room(browser, f"{site.url}/studio/library") as desk:
-        desk.page.get_by_role("button", name="Queue").click()
+        desk.page.get_by_role("button", name=QUEUE).click()
         expect(desk.page.get_by_text("The queue is empty")).to_be_visible()
 
         ask_for(site, character, 2)
@@ -155,7 +156,7 @@ def test_the_words_of_others_are_hidden_from_who_is_no_admin(
     other = builders.a_person(site.services.db, "ben", Role.editor)
     site.gate.is_somebody = Person(id=PersonId(other.id), roles=other.roles, name="ben")
     with room(browser, f"{site.url}/studio/library") as desk:
-        desk.page.get_by_role("button", name="Queue").click()
+        desk.page.get_by_role("button", name=QUEUE).click()
         expect(desk.page.get_by_text("None of yours is waiting")).to_be_visible()
 
         desk.page.get_by_role("tab", name="Everybody's").click()
@@ -166,7 +167,7 @@ def test_the_words_of_others_are_hidden_from_who_is_no_admin(
 
 def test_the_drawer_opens_and_closes_by_keyboard_alone(site: Site, browser: Browser):
     with room(browser, f"{site.url}/studio/library") as desk:
-        desk.page.get_by_role("button", name="Queue").focus()
+        desk.page.get_by_role("button", name=QUEUE).focus()
         desk.page.keyboard.press("Enter")
         expect(desk.page.get_by_role("tab", name="Mine")).to_be_focused()
         desk.page.keyboard.press("ArrowRight")
@@ -174,13 +175,13 @@ def test_the_drawer_opens_and_closes_by_keyboard_alone(site: Site, browser: Brow
 
         desk.page.keyboard.press("Escape")
 
-        expect(desk.page.get_by_role("button", name="Queue")).to_be_focused()
+        expect(desk.page.get_by_role("button", name=QUEUE)).to_be_focused()
         expect(desk.page.get_by_role("complementary", name="Queue")).to_be_hidden()
 
 
 def test_the_editor_has_the_queue_too(desk: Desk, site: Site, character: Character):
     ask_for(site, character, 1)
 
-    desk.page.get_by_role("button", name="Queue").click()
+    desk.page.get_by_role("button", name=QUEUE).click()
 
     expect(desk.page.locator(".qp-row")).to_have_count(1)

@@ -252,7 +252,7 @@ function face(one) {
   const may = matrix.may_make;
   const label = [nameOf(one), one.image ? REVIEWS[one.review] : one.state].join(", ");
   const inside = one.image ? picture(one.url, "") : h("span", { class: "am-hole" }, icon(one.state === "failed" ? "alert" : may ? "add" : "picture"), h("small", {}, one.state === "failed" ? "Try again" : may ? "Generate" : "Missing"));
-  const press = h("button", { type: "button", class: "am-open", "aria-label": label, title: one.why || null, disabled: !one.image && (isBusy(one) || !may), onclick: (event) => (event.shiftKey && may ? choose(key) : showCell(key)) }, isBusy(one) && !one.image ? h("span", { class: "am-hole" }) : inside);
+  const press = h("button", { type: "button", class: "am-open", title: one.why || null, disabled: !one.image && (isBusy(one) || !may), onclick: (event) => (event.shiftKey && may ? choose(key) : showCell(key)) }, h("span", { class: "ps-hidden" }, `${label} `), isBusy(one) && !one.image ? h("span", { class: "am-hole" }) : inside);
   const pick = may ? h("button", { type: "button", class: "lib-pick am-pick", role: "checkbox", "aria-checked": String(chosen.has(key)), "aria-label": `Select ${nameOf(one)}`, onclick: () => choose(key) }, icon("check")) : null;
   const halt = isBusy(one) && may && !one.cancelling ? h("button", { type: "button", class: "am-stop", "aria-label": `Cancel ${nameOf(one)}`, title: "Cancel", onclick: () => stopCell(one) }, icon("close")) : null;
   return h("div", { class: "am-cell", "data-testid": "attribute-cell", "data-state": one.state, "data-review": one.review ?? "", "data-cell": one.cell.join("/") }, press, pick, badge(one), bar(one), halt);
@@ -315,7 +315,7 @@ function mark() {
 
 function counter(key, label) {
   const many_ = matrix.cells.filter((one) => (key === "all" ? true : key === "missing" ? !one.image : one.review === key)).length;
-  return h("button", { type: "button", class: "ps-chip", "aria-pressed": String(filter === key), "aria-label": `${label}: ${many_}`, onclick: () => ((filter = key), render(), top.querySelector("[aria-pressed=true]").focus()) }, label, h("span", { class: "lib-times" }, many_));
+  return h("button", { type: "button", class: "ps-chip", "aria-pressed": String(filter === key), onclick: () => ((filter = key), render(), top.querySelector("[aria-pressed=true]").focus()) }, `${label} `, h("span", { class: "lib-times" }, many_));
 }
 
 function renderTop() {

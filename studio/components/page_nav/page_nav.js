@@ -36,7 +36,8 @@ for (const room of ROOMS) {
 studio.command({ id: "queue", label: "Show the queue", group: "Pages", icon: "queue", run: () => studio.announce("queue") });
 
 const count = h("span", { class: "pn-count", hidden: true });
-const queue = h("button", { type: "button", class: "pn-link pn-queue", "aria-haspopup": "dialog", onclick: () => (fold(), studio.announce("queue")) }, icon("queue"), h("span", {}, "Queue"), count);
+const unit = h("span", { class: "ps-hidden" });
+const queue = h("button", { type: "button", class: "pn-link pn-queue", "aria-haspopup": "dialog", onclick: () => (fold(), studio.announce("queue")) }, icon("queue"), h("span", {}, "Queue"), count, unit);
 const opener = h("button", { type: "button", class: "pn-open", "aria-label": "Menu", "aria-expanded": "false", onclick: () => (isOpen() ? fold(true) : unfold()) }, icon("menu"));
 const shade = h("div", { class: "pn-shade", onclick: () => fold(true) });
 
@@ -66,7 +67,7 @@ studio.walkWithArrows(nav, ".pn-link");
 studio.on("queue-count", ({ many }) => {
   count.hidden = !many;
   count.textContent = many > 99 ? "99+" : String(many);
-  queue.setAttribute("aria-label", many ? `Queue: ${many} ${many === 1 ? "picture" : "pictures"}` : "Queue");
+  unit.textContent = many ? (many === 1 ? " picture" : " pictures") : "";
 });
 // what is typed on this page is saved, or kept, before another one is opened
 nav.addEventListener("click", (event) => {

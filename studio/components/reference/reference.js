@@ -166,8 +166,8 @@ function render() {
   const url = now().url && studio.safeUrl(now().url);
   button.dataset.match = String(Boolean(now().match));
   button.title = now().match ? `Image match is on. ${now().words}.` : "A picture to look like";
-  button.setAttribute("aria-label", now().match ? `Reference: image match is on. ${now().words}` : url ? "Reference: image match is off" : "Reference: none");
-  button.replaceChildren(...[url ? h("img", { src: url, alt: "" }) : icon("likeness"), h("span", {}, now().match ? "Matched" : "Reference"), now().match && h("i", { class: "rf-badge", "data-none": String(now().count === 0) }, String(now().count))].filter(Boolean));
+  const state = now().match ? ` Image match is on. ${now().words}` : url ? ", image match is off" : ", none";
+  button.replaceChildren(...[url ? h("img", { src: url, alt: "" }) : icon("likeness"), h("span", {}, now().match ? "Matched" : "Reference"), now().match && h("i", { class: "rf-badge", "data-none": String(now().count === 0) }, String(now().count)), h("span", { class: "ps-hidden" }, state)].filter(Boolean));
   document.body.classList.toggle("ps-match", Boolean(now().match));
   if (!panel.hidden && view === "now") redraw();
 }
