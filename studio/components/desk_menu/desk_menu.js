@@ -27,7 +27,7 @@ const ACTIONS = [
   { label: "Sort out tags", long: "Suggest tags", icon: "swap", run: () => studio.announce("suggest", { wanted: "tags" }) },
   { label: "Start from a template", icon: "layers", always: true, run: () => studio.announce("open-templates") },
   { label: "Import cards", long: "Import character cards", icon: "download", always: true, run: () => studio.announce("import-cards") },
-  { label: "Export", long: "Export as a character card", icon: "upload", run: () => studio.announce("export-card") },
+  { label: "Export", long: "Export character card", icon: "upload", run: () => studio.announce("export-card") },
   { label: "History", icon: "clock", run: () => studio.announce("open-story") },
   { label: "Duplicate", icon: "duplicate", run: duplicate },
   { label: "Delete", icon: "trash", danger: true, run: remove },
