@@ -18,7 +18,6 @@
     download: "M12 4v11m-4.5-4L12 15.5 16.5 11M5 19.5h14",
     earlier: "M19 12H5m5-5-5 5 5 5",
     later: "M5 12h14m-5-5 5 5-5 5",
-    dice: "M5 5h14v14H5zM9 9v.1M15 9v.1M12 12v.1M9 15v.1M15 15v.1",
     files: "M8 8h11v12H8zM5 16V4h11",
     forward: "m9.5 6 6 6-6 6",
     heart: "M12 19.500c-4.800-3.300-7.500-6.200-7.500-9.300A4 4 0 0 1 12 8a4 4 0 0 1 7.500 2.200c0 3.100-2.700 6-7.500 9.300Z",
@@ -574,7 +573,7 @@
   window.studio = {
     h, icon, icons: ICONS, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, stopAfter, walkWithArrows,
     isAway, away, back, lead, isOwn: () => true,
-    desk, changes, isDirty, edited, fill, savedAs, trying, notSaved, isOvertaken, clashes, typeOver, flush, loadTheirs, open, same, put, putOn,
+    desk, changes, isDirty, edited, fill, savedAs, trying, notSaved, isOvertaken, clashes, typeOver, flush, open, same, put, putOn,
     toggleTheme, isDark, setView, ownForm, keepForm, leftForm, badge: null,
   };
 
