@@ -188,7 +188,7 @@ def _unknown(conn: Connection, around: _Around) -> Iterator[Problem]:
             f"{_since(found.oldest, around)}. A person looks at the provider and "
             "settles each.",
             page="jobs",
-            query={"status": "Outcome unknown"},
+            query={"q": "status:outcome_unknown"},
             counted=found.counted,
         )
 
@@ -253,7 +253,7 @@ def _rates(conn: Connection, _around: _Around) -> Iterator[Problem]:
                 title=f"{one.model} fails more than usual",
                 sentence=f"{provider_name(one.provider)}, {one.model}: {why}",
                 page="jobs",
-                query={"status": "Failed", "provider": one.provider},
+                query={"q": f"status:failed provider:{one.provider} since:{_RATE_HOURS}h"},
                 counted=Counted(number=one.failed),
             )
 

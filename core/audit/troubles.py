@@ -177,14 +177,14 @@ def failure_rates(conn: Connection, *, hours: int, days: int) -> list[Rate]:
             CROSS JOIN LATERAL (
                 SELECT count(*) FILTER (WHERE status = 'completed' OR counts) AS ended,
                     count(*) FILTER (WHERE counts) AS failed
-                FROM (SELECT j.status, j.status = 'failed' AND j.error_code IS DISTINCT FROM ALL(%(not)s) AS counts
+                FROM (SELECT j.status, j.status = 'failed' AND coalesce(j.error_code, '') <> ALL(%(not)s) AS counts
                       FROM public.jobs j WHERE j.api_model_id = m.id
                         AND j.created_at > now() - make_interval(hours => %(hours)s)
                       ORDER BY j.created_at DESC, j.id DESC LIMIT %(recent)s) lately) recent
             CROSS JOIN LATERAL (
                 SELECT count(*) FILTER (WHERE status = 'completed' OR counts) AS ended,
                     count(*) FILTER (WHERE counts) AS failed
-                FROM (SELECT j.status, j.status = 'failed' AND j.error_code IS DISTINCT FROM ALL(%(not)s) AS counts
+                FROM (SELECT j.status, j.status = 'failed' AND coalesce(j.error_code, '') <> ALL(%(not)s) AS counts
                       FROM public.jobs j WHERE j.api_model_id = m.id
                         AND j.created_at <= now() - make_interval(hours => %(hours)s)
                         AND j.created_at > now() - make_interval(days => %(days)s, hours => %(hours)s)
@@ -231,7 +231,8 @@ def families(conn: Connection, *, most: int = MOST_COUNTED) -> Sequence[Family]:
             """
             SELECT split_part(rule, '.', 1) AS family, count(*) AS number, min(first_seen) AS oldest,
                 min(rule) AS example
-            FROM (SELECT f.rule, f.first_seen FROM studio.findings f WHERE f.mended_at IS NULL
+            FROM (SELECT f.rule, f.first_seen FROM studio.findings f
+                  WHERE f.mended_at IS NULL AND to_jsonb(f) ->> 'set_aside_at' IS NULL
                   ORDER BY f.last_seen DESC LIMIT %s) open
             WHERE split_part(rule, '.', 1) NOT IN ('autosave', 'notify')
             GROUP BY 1 ORDER BY 2 DESC, 1
