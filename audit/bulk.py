@@ -6,11 +6,9 @@ and no others are frozen. An action runs in a thread of the dashboard's process,
 
 from __future__ import annotations
 
-import csv
-import io
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -20,10 +18,11 @@ from uuid import UUID
 import pandas as pd
 import streamlit as st
 
-from audit import redraw, words
+from audit import look, redraw, tables, words
 from audit.asking import told
 from audit.look import say
 from audit.services import person, services
+from audit.tables import Sheet
 from core import bulk, generation, log
 from core.bulk import DEEDS, MOST, Price
 from core.db.bulk import ActionRow, ItemRow
@@ -43,7 +42,7 @@ _CHOSEN = "bulk_model"
 _SAMPLE = 5
 _LONGEST_WHY = 500
 _PER_PAGE = 200
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_COLUMNS = ("row", "result", "sentence", "begun", "ended", "times_begun", "cost_usd")
 _STATES: Mapping[str, str] = {
     "done": "Done",
     "refused": "Refused",
@@ -299,7 +298,7 @@ def _actions_drawn(kinds: Collection[str] | None, begun: frozenset[UUID]) -> Non
     with st.container(key="bulk_panel"):
         for one in found:
             _action(one)
-        st.html(f'<p class="au-age">{say(f"As of {words.clock(datetime.now(UTC))}.")}</p>')
+        look.as_of(datetime.now(UTC))
 
 
 def _action(one: ActionRow) -> None:
@@ -432,15 +431,7 @@ def _rows(one: ActionRow) -> None:
                 on_click=_turn,
                 args=(places, found.next),
             )
-        st.download_button(
-            "CSV",
-            data=_file_maker(one.id),
-            file_name=f"{one.kind}-{one.asked_at:%Y%m%d-%H%M}.csv",
-            mime="text/csv",
-            key=f"bulk_csv_{one.id}",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+        tables.files(sheet(services(), person(), one))
 
 
 def _turn(name: str, after: int) -> None:
@@ -456,34 +447,16 @@ def _line(row: ItemRow) -> dict[str, object]:
     }
 
 
-def _file_maker(action_id: UUID) -> Callable[[], bytes]:
-    return partial(as_csv, services(), person(), action_id)
+def sheet(given: Services, reader: Person, one: ActionRow) -> Sheet:
+    """Every row of an action as a file. Reading it raises NotFound, QueryTimedOut, DatabaseUnavailable."""
+    name = f"{one.kind}-{words.short(one.id)}"
+    return Sheet(name=name, columns=_COLUMNS, rows=partial(_records, given, reader, one.id))
 
 
-def as_csv(given: Services, reader: Person, action_id: UUID) -> bytes:
-    """Every row of an action as CSV in UTF-8, times in UTC. Raises NotFound, QueryTimedOut, DatabaseUnavailable."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["row", "result", "sentence", "begun", "ended", "times_begun", "cost_usd"])
+def _records(given: Services, reader: Person, action_id: UUID) -> Iterator[tuple[object, ...]]:
     after: int | None = 0
     while after is not None:
         found = bulk.report(action_id, reader, given, after=after, limit=1_000)
         for row in found.rows:
-            record = (
-                row.item_id,
-                row.state,
-                row.sentence,
-                row.begun_at,
-                row.ended_at,
-                row.tries,
-                row.cost_usd,
-            )
-            writer.writerow([_cell(value) for value in record])
+            yield (row.item_id, row.state, row.sentence, row.begun_at, row.ended_at, row.tries, row.cost_usd)
         after = found.next
-    return text.getvalue().encode("utf-8-sig")
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="milliseconds")
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
