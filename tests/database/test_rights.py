@@ -54,6 +54,10 @@ PEOPLE_WITH_A_ROLE = {
     "keep_card",  # a character card is imported, its object kept whole
     "keep_brought_picture",  # and its picture, with the confirmation of rights
     "ask_scene",  # a picture of a scene, by the way of a portrait
+    "begin_bulk",  # rows that were shown are frozen, to be repaired one by one
+    "take_bulk",  # and a run takes them
+    "stop_bulk",
+    "end_bulk",
 }
 WIDE_OPEN = {  # the platform's own policies, as they stood (reference/old-platform.md)
     ("api_providers", "read_providers"),
