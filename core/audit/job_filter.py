@@ -25,6 +25,11 @@ from core.errors import BadRequest
 LONGEST = 500  # characters of a whole filter
 MOST_TERMS = 20
 MOST_VALUES = 20  # behind one key
+TYPES: Mapping[str, str] = {  # as people say it, and as a job's metadata.destination has it
+    "portrait": "character_portrait",
+    "scene": "character_scene",
+    "attribute": "attribute_image",
+}
 UNKNOWN_COST = "unknown"
 ME = "me"
 _MOST_DOLLARS = Decimal(1_000_000)
@@ -70,7 +75,7 @@ KEYS: Mapping[str, str] = {
     Field.error: "an error's code, or a part of it",
     Field.character: "a character's name or id",
     Field.user: "me, or the beginning of a person's id",
-    Field.type: "what was made: character_portrait …",
+    Field.type: "portrait, scene or attribute",
     Field.job: "the beginning of a job's id",
     Amount.cost: "dollars: cost>0.1, or cost:unknown",
     Amount.took: "from the ask to the end: took>30s",
@@ -308,9 +313,11 @@ def _fitted(part: _Part, wanted: Field, value: str) -> str:
         return _status(part, value)
     if wanted is Field.error:
         return _code(part, value)
+    if wanted is Field.type:
+        return _type(part, value)
     if wanted is Field.job or (wanted is Field.user and value.lower() != ME):
         return _identity(part, wanted, value)
-    return value.lower() if wanted in {Field.provider, Field.type, Field.user} else value
+    return value.lower() if wanted in {Field.provider, Field.user} else value
 
 
 def _status(part: _Part, value: str) -> str:
@@ -323,6 +330,17 @@ def _status(part: _Part, value: str) -> str:
             nearest=nearest(word, list(JobState)),
         )
     return word
+
+
+def _type(part: _Part, value: str) -> str:
+    said = {destination: word for word, destination in TYPES.items()} | {word: word for word in TYPES}
+    if (found := said.get(value.lower())) is None:
+        raise part.wrong(
+            f"“{value}” is no type of job.",
+            expected=f"one of {', '.join(TYPES)}",
+            nearest=nearest(value, list(TYPES)),
+        )
+    return found
 
 
 def _code(part: _Part, value: str) -> str:
@@ -511,3 +529,77 @@ def with_values(text: str, wanted: Field, *values: str) -> str:
     ]
     put = [Among(key=wanted, values=values)] if values else []
     return show(Query(terms=(*kept, *put)))
+
+
+# -- while typing -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typing:
+    """The last piece of a text that is being typed: `before` is what stands, `key` is None while a key is typed."""
+
+    before: str
+    turned: bool
+    key: str | None
+    begun: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """A way on: `text` is the whole filter with it, `label` what is offered, `hint` what it means."""
+
+    text: str
+    label: str
+    hint: str = ""
+
+
+def typing(text: str) -> Typing:
+    """What is being typed at the end of `text`."""
+    cut = max(_last_space(text) + 1, 0)
+    before, last = text[:cut], text[cut:]
+    turned = last.startswith("-")
+    body = last[1:] if turned else last
+    key, colon, value = body.partition(":")
+    if not colon or key.lower() not in set(Field):
+        return Typing(before=before, turned=turned, key=None, begun=body)
+    done, comma, begun = value.rpartition(",")
+    return Typing(
+        before=f"{before}{_minus(turned=turned)}{key}:{done}{comma}",
+        turned=turned,
+        key=key.lower(),
+        begun=begun.strip('"'),
+    )
+
+
+def _last_space(text: str) -> int:
+    """Where the last piece begins: a space inside of quotes ends nothing."""
+    inside, found = False, -1
+    for place, letter in enumerate(text):
+        inside ^= letter == '"'
+        if letter.isspace() and not inside:
+            found = place
+    return found
+
+
+def suggestions(text: str, known: Mapping[str, Sequence[str]], *, most: int = 8) -> list[Suggestion]:
+    """Ways on from `text`: keys, or values of `known` (by key) for the key that is being typed; best first."""
+    now = typing(text)
+    if now.key is None:
+        return _keys(now, most)
+    begun = now.begun.casefold()
+    fitting = [one for one in known.get(now.key, ()) if begun in one.casefold() and one.casefold() != begun]
+    fitting.sort(key=lambda one: not one.casefold().startswith(begun))
+    return [Suggestion(text=f"{now.before}{_quoted(one)} ", label=one) for one in fitting[:most]]
+
+
+def _keys(now: Typing, most: int) -> list[Suggestion]:
+    begun = now.begun.casefold()
+    fitting = [key for key in KEYS if key.startswith(begun)]
+    return [
+        Suggestion(
+            text=f"{now.before}{_minus(turned=now.turned)}{key}{'>' if key in set(Amount) else ':'}",
+            label=f"{key}{'>' if key in set(Amount) else ':'}",
+            hint=KEYS[key],
+        )
+        for key in fitting[:most]
+    ]

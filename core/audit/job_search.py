@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from core.audit import job_filter, jobs
 from core.audit.job_filter import (
@@ -28,7 +28,7 @@ from core.audit.job_filter import (
     Query,
     Unreadable,
 )
-from core.audit.jobs import Counted, JobFilter, JobRow, JobState, Key
+from core.audit.jobs import Counted, JobFilter, JobRow, JobState, Key, ModelName
 from core.db import Connection
 from core.values import PersonId
 
@@ -113,7 +113,7 @@ _RECENT = _Way(branches=(_Sift("true", {}),), sift=None)
 def sought(conn: Connection, query: Query, base: JobFilter, reader: Reader) -> Sought:
     """What the box and the side bar ask for together. Raises Unreadable where a name in it is nobody's."""
     ways = [*_named_ways(conn, query, reader), *_base_ways(conn, base)]
-    sifts = [*_turned(conn, query, reader), *_amounts(query), *_words(query)]
+    sifts = [*_turned(conn, query, reader), *_types(query, base), *_amounts(query), *_words(query)]
     return Sought(
         since=_latest(base.since, _edge(query, Edge.since, reader)),
         until=_edge(query, Edge.until, reader),
@@ -153,7 +153,6 @@ _COLUMNS: Mapping[Field, str] = {  # in the order in which a way is taken where 
     Field.error: "error_code",
     Field.model: "api_model_id",
     Field.provider: "api_model_id",
-    Field.type: "job_type",
 }
 
 
@@ -163,27 +162,30 @@ def _named_ways(conn: Connection, query: Query, reader: Reader) -> list[_Way]:
 
 
 def _base_ways(conn: Connection, base: JobFilter) -> list[_Way]:
+    ways = [_way(Field.user, [base.person_id], name="person")] if base.person_id is not None else []
     if base.model_id is not None:
-        return [_way(Field.model, [base.model_id])]
-    if base.provider is not None:
-        return [_way(Field.provider, [one.id for one in jobs.models(conn) if one.provider == base.provider])]
-    return []
+        ways.append(_way(Field.model, [base.model_id], name="base"))
+    elif base.provider is not None:
+        of_it = [one.id for one in jobs.models(conn) if one.provider == base.provider]
+        ways.append(_way(Field.provider, of_it, name="base"))
+    return ways
 
 
-def _way(key: Field, values: Sequence[object]) -> _Way:
-    column = _COLUMNS[key]
-    whole = _Sift(f"j.{column} = ANY(%({key}_all)s{_cast(key)}[])", {f"{key}_all": list(values)})
+def _way(key: Field, values: Sequence[object], *, name: str = "") -> _Way:
+    """The way of one column; `name` tells its values from those of another way of the same column."""
+    column, name = _COLUMNS[key], f"{name}{key}"
+    whole = _Sift(f"j.{column} = ANY(%({name}_all)s{_cast(key)}[])", {f"{name}_all": list(values)})
     if key is Field.job or len(values) > _MOST_BRANCHES:
         return _Way(branches=(whole,), sift=whole)
     branches = [
-        _Sift(f"j.{column} = %({key}_{place})s{_cast(key)}", {f"{key}_{place}": value})
+        _Sift(f"j.{column} = %({name}_{place})s{_cast(key)}", {f"{name}_{place}": value})
         for place, value in enumerate(values)
     ]
     return _Way(branches=tuple(branches) or (_Sift("false", {}),), sift=whole)
 
 
 def _cast(key: Field) -> str:
-    return "::text" if key in {Field.error, Field.type} else "::uuid"
+    return "::text" if key is Field.error else "::uuid"
 
 
 def _turned(conn: Connection, query: Query, reader: Reader) -> list[_Sift]:
@@ -208,11 +210,6 @@ def _meant(conn: Connection, term: Among, reader: Reader) -> Sequence[object]:
             return _each(
                 term, {value: [one for one in codes if value in one.upper()] for value in term.values}, codes
             )
-        case Field.type:
-            types = job_types(conn)
-            return _each(
-                term, {value: [one for one in types if one == value] for value in term.values}, types
-            )
         case Field.character:
             return [ident for value in term.values for ident in _characters(conn, term, value)]
         case Field.user:
@@ -226,16 +223,18 @@ def _models_meant(conn: Connection, term: Among) -> Sequence[object]:
     if term.key is Field.provider:
         found = {value: [one.id for one in known if one.provider == value] for value in term.values}
         return _each(term, found, sorted({one.provider for one in known}))
-    found = {
-        value: [one.id for one in known if _is_named(value, one.model_key, one.display_name)]
-        for value in term.values
-    }
+    found = {value: _named_so(value, known) for value in term.values}
     return _each(term, found, [one.display_name for one in known])
 
 
-def _is_named(value: str, key: str, name: str) -> bool:
-    """A model is meant by its key, its name, or a part of either."""
-    return value.casefold() in key.casefold() or value.casefold() in name.casefold()
+def _named_so(value: str, known: Sequence[ModelName]) -> list[UUID]:
+    """Models whose key or name that is; where there is none, those of which it is a part."""
+    wanted = value.casefold()
+    exact = [one.id for one in known if wanted in {one.model_key.casefold(), one.display_name.casefold()}]
+    part = [
+        one.id for one in known if wanted in one.model_key.casefold() or wanted in one.display_name.casefold()
+    ]
+    return exact or part
 
 
 def _each(term: Among, found: Mapping[str, Sequence[object]], known: Sequence[str]) -> Sequence[object]:
@@ -249,7 +248,6 @@ _KINDS: Mapping[Field, str] = {
     Field.provider: "No provider is called “{}”.",
     Field.model: "No image model is called “{}”.",
     Field.error: "No job carries an error code like “{}”.",
-    Field.type: "No job is of the type “{}”.",
     Field.character: "No character is called “{}”.",
 }
 
@@ -324,23 +322,6 @@ def _range(digits: str) -> tuple[UUID, UUID]:
     return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
 
 
-def job_types(conn: Connection) -> list[str]:
-    """Every type some job has, one step in the index each, at most 50."""
-    rows = conn.execute(
-        """
-        WITH RECURSIVE kind AS (
-            (SELECT j.job_type, 1 AS place FROM public.jobs j ORDER BY j.job_type LIMIT 1)
-            UNION ALL
-            SELECT next.job_type, kind.place + 1 FROM kind CROSS JOIN LATERAL (
-                SELECT j.job_type FROM public.jobs j WHERE j.job_type > kind.job_type ORDER BY j.job_type LIMIT 1) next
-            WHERE kind.place < 50
-        )
-        SELECT job_type FROM kind
-        """
-    ).fetchall()
-    return [str(row[0]) for row in rows]
-
-
 # -- what is sifted ---------------------------------------------------------------------------------------------------
 
 _SPENT = """
@@ -348,12 +329,30 @@ _SPENT = """
      FROM studio.spend s WHERE s.job_id = j.id)
 """
 _UNKNOWN = "(SELECT bool_or(s.is_unknown) FROM studio.spend s WHERE s.job_id = j.id)"
+_FOR = "(j.metadata ->> 'destination')"
 _TOOK = "extract(epoch FROM j.completed_at - j.created_at)"
 _TEXTS = """
     lower(concat_ws(chr(10), j.error_message, j.error_code, replace(j.error_code, '_', ' '), j.original_prompt,
         j.metadata ->> 'character_name', j.metadata ->> 'characterName'))
 """
 _NAME = "lower((SELECT c.name FROM public.characters c WHERE c.id = j.character_id))"
+
+
+def _types(query: Query, base: JobFilter) -> list[_Sift]:
+    """What a job was for. No index serves it: what is asked of jsonb is not leakproof, so that row-level security
+    comes first.
+    """
+    found = [_Sift(f"{_FOR} = %(purpose)s", {"purpose": base.purpose})] if base.purpose is not None else []
+    if term := query.among(Field.type):
+        found.append(_Sift(f"{_FOR} = ANY(%(types)s::text[])", {"types": _destinations(term)}))
+    if term := query.among(Field.type, turned=True):
+        left = f"({_FOR} IS NULL OR {_FOR} <> ALL(%(not_types)s::text[]))"
+        found.append(_Sift(left, {"not_types": _destinations(term)}))
+    return found
+
+
+def _destinations(term: Among) -> list[str]:
+    return [job_filter.TYPES[value] for value in term.values]
 
 
 def _amounts(query: Query) -> list[_Sift]:
@@ -566,3 +565,46 @@ def counts(conn: Connection, wanted: Sought, base: JobFilter) -> Counts:
         of={state: Counted(number=found.get(state, 0), more=cut) for state in JobState},
         looked_at=window if cut else 0,
     )
+
+
+# -- what failed alike ------------------------------------------------------------------------------------------------
+
+
+def reach(conn: Connection, wanted: Sought, most: int) -> tuple[datetime | None, int]:
+    """How far back the newest `most` rows of a filter's way go, and how many they are; None where there is none."""
+    way, _ = _chosen(conn, wanted)
+    row = conn.execute(
+        f"SELECT min(created_at), count(*) FROM {_union(way, 'j.created_at, j.id', _BOUNDS, 'DESC')} seen".encode(),
+        {**_edges(wanted), **_values(way.branches), "window": most},
+        prepare=False,
+    ).fetchone()
+    return (row[0], int(row[1])) if row else (None, 0)
+
+
+def alike(
+    conn: Connection, wanted: Sought, most: int, *, since: datetime, until: datetime, bars: int
+) -> list[dict[str, Any]]:
+    """The newest `most` rows of a filter's way that fit it, counted by code, sentence, model and stretch of time."""
+    way, sifts = _chosen(conn, wanted)
+    values = {**_edges(wanted), **_values(way.branches), **_values(sifts), "window": most}
+    span = {"from": since, "to": until, "bars": bars}
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            f"""
+            WITH failed AS MATERIALIZED (
+                SELECT coalesce(j.error_code, '') AS code, coalesce(j.error_message, '') AS message, j.api_model_id,
+                    width_bucket(extract(epoch FROM j.created_at), extract(epoch FROM %(from)s::timestamptz),
+                        extract(epoch FROM %(to)s::timestamptz) + 1, %(bars)s::integer) AS bar,
+                    count(*) AS number, min(j.created_at) AS first_at, max(j.created_at) AS last_at,
+                    (array_agg(j.id ORDER BY j.created_at DESC))[1] AS example
+                FROM {_union(way, _SIFTED_COLUMNS, _BOUNDS, "DESC")} j WHERE {_all_of(sifts)}
+                GROUP BY 1, 2, 3, 4)
+            SELECT f.code, f.message, coalesce(p.name, '') AS provider, coalesce(m.display_name, '') AS model,
+                coalesce(m.model_key, '') AS model_key, f.bar, f.number, f.first_at, f.last_at, f.example
+            FROM failed f
+            LEFT JOIN public.api_models m ON m.id = f.api_model_id
+            LEFT JOIN public.api_providers p ON p.id = m.provider_id
+            """.encode(),
+            {**values, **span},
+            prepare=False,
+        ).fetchall()

@@ -1,7 +1,6 @@
 -- What finding jobs among a million, and reading the audit events, need.
 
 create index if not exists jobs_by_user on public.jobs (user_id, created_at desc, id desc);
-create index if not exists jobs_by_type on public.jobs (job_type, created_at desc, id desc);
 
 -- Whether this person reads across users is asked once a statement, as for public.jobs (20261120091000).
 create policy team_reads_names on public.characters for select to authenticated
@@ -28,7 +27,7 @@ begin
   return query
     select c.id, c.name::text from public.characters c
     where studio.plain_name(c.name) operator(pg_catalog.~>=~) studio.plain_name(p_beginning)
-      and studio.plain_name(c.name) operator(pg_catalog.~<~) studio.plain_name(p_beginning) || chr(1114111)
+      and studio.plain_name(c.name) operator(pg_catalog.~<~) (studio.plain_name(p_beginning) || chr(1114111))
       and studio.may_read(c.user_id)
     order by studio.plain_name(c.name) using operator(pg_catalog.~<~), c.created_at desc, c.id
     limit least(greatest(p_limit, 0), 200);

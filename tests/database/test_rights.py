@@ -54,6 +54,10 @@ PEOPLE_WITH_A_ROLE = {
     "keep_card",  # a character card is imported, its object kept whole
     "keep_brought_picture",  # and its picture, with the confirmation of rights
     "ask_scene",  # a picture of a scene, by the way of a portrait
+    "characters_named",  # one check of the role and of each row, by an index that row-level security would hide
+    "save_view",  # a view of the dashboard is kept
+    "change_view",  # renamed or shared, by its owner
+    "remove_view",  # and deleted
 }
 WIDE_OPEN = {  # the platform's own policies, as they stood (reference/old-platform.md)
     ("api_providers", "read_providers"),

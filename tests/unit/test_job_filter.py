@@ -39,7 +39,7 @@ VALUES = {
     Field.user: IDENTITY | st.just("me"),
     Field.error: st.text("AZ09_.-", min_size=1, max_size=9),
     Field.provider: st.text("az09.-", min_size=1, max_size=9),
-    Field.type: st.text("az_", min_size=1, max_size=9),
+    Field.type: st.sampled_from(sorted(language.TYPES)),
     Field.model: WORD,
     Field.character: WORD,
 }
@@ -149,6 +149,7 @@ def test_the_example_of_the_product_is_read_as_it_says():
     [
         ("status:Failed,unknown", Among(key=Field.status, values=("failed", "outcome_unknown"))),
         ('character:"Juniper Vale",Ada', Among(key=Field.character, values=("Juniper Vale", "Ada"))),
+        ("type:attribute_image,Portrait", Among(key=Field.type, values=("attribute", "portrait"))),
         ("user:ME", Among(key=Field.user, values=("me",))),
         ("job:0123ABCD-00", Among(key=Field.job, values=("0123abcd00",))),
         ("0123abcd", Among(key=Field.job, values=("0123abcd",))),
@@ -189,6 +190,7 @@ def test_a_term_is_read_as_people_mean_it(text, term):
         ("since:yesterday", 0, 15, ""),
         ("since:2026-02-31", 0, 16, ""),
         ("since:0001-01-01", 0, 16, ""),
+        ("type:portait", 0, 12, "portrait"),
         ("user:bob", 0, 8, ""),
         ("job:xyz", 0, 7, ""),
         ("a -", 2, 1, ""),
@@ -235,3 +237,36 @@ def test_one_key_is_put_in_place_and_the_rest_stays():
 
 def test_words_that_were_typed_stand_in_no_repr():
     assert "secret" not in repr(parse('"secret words"'))
+
+
+KNOWN = {"status": ["failed", "queued"], "character": ["Juniper Vale", "Juno"], "provider": ["fal", "sketch"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("", ["status:", "provider:", "model:"]),
+        ("refused st", ["refused status:"]),
+        ("co", ["cost>"]),
+        ("-pro", ["-provider:"]),
+        ("status:", ["status:failed ", "status:queued "]),
+        ("since:2d status:failed,q", ["since:2d status:failed,queued "]),
+        ('character:"juniper v', ['character:"Juniper Vale" ']),
+        ("character:jun", ['character:"Juniper Vale" ', "character:Juno "]),
+        ("provider:a", ["provider:fal "]),
+        ("status:failed", []),
+        ("status:failed ", ["status:failed status:", "status:failed provider:"]),
+        ("nothing:x", []),
+    ],
+)
+def test_what_is_offered_while_typing_leads_to_a_filter_one_can_read(text, offered):
+    found = [one.text for one in language.suggestions(text, KNOWN)]
+
+    assert found[: len(offered)] == offered
+    assert bool(found) == bool(offered)
+
+
+def test_every_offered_value_is_read():
+    for text in ("status:", "provider:", 'character:"ju'):
+        for one in language.suggestions(text, KNOWN):
+            assert language.parse(one.text).terms
