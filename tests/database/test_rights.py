@@ -53,6 +53,8 @@ PEOPLE_WITH_A_ROLE = {
     "restore_scene",  # and brought back
     "keep_card",  # a character card is imported, its object kept whole
     "keep_brought_picture",  # and its picture, with the confirmation of rights
+    "add_attribute_option",  # product adds an option of the character-creation form
+    "switch_attribute_option",  # and switches one on or off
     "ask_scene",  # a picture of a scene, by the way of a portrait
 }
 WIDE_OPEN = {  # the platform's own policies, as they stood (reference/old-platform.md)
