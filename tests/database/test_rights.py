@@ -55,6 +55,11 @@ PEOPLE_WITH_A_ROLE = {
     "keep_brought_picture",  # and its picture, with the confirmation of rights
     "add_attribute_option",  # product adds an option of the character-creation form
     "switch_attribute_option",  # and switches one on or off
+    "may_see_verdicts",  # asked by a policy: others' verdicts after one's own
+    "draw_qa_sample",  # qa draws a sample and freezes it
+    "give_qa_verdict",  # a person says what a portrait of it is like
+    "close_qa_sample",  # and qa ends the judging
+    "qa_progress",  # how far everybody is, and not what they said
     "ask_scene",  # a picture of a scene, by the way of a portrait
 }
 WIDE_OPEN = {  # the platform's own policies, as they stood (reference/old-platform.md)
