@@ -409,6 +409,30 @@ def _prices(conn: Connection, known: Sequence[ImageModel]) -> dict[UUID, Decimal
     return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class Maker:
+    """A model that could make the pictures now; `price` of one, None where it is not known."""
+
+    model: ImageModel
+    price: Decimal | None
+
+
+def makers(person: Person, services: Services) -> tuple[Maker, ...]:
+    """The models a run may choose from. Raises NotAllowed (needs qa, product or admin)."""
+    _refuse_reader(person)
+    with services.db.as_user(person) as conn:
+        where = plans.standings(models.pauses(conn), services)
+        known = [
+            one
+            for one in models.list_all(conn)
+            if one.is_active
+            and one.modality == "image"
+            and not routing.why_not(one, match=False, providers=where)
+        ]
+        prices = _prices(conn, known)
+    return tuple(Maker(model=one, price=prices[one.id]) for one in known)
+
+
 def _size(model: ImageModel) -> Size:
     longest = model.capabilities.max_resolution
     return next((size for size in _SIZES if size.height <= longest), _SIZES[-1])
