@@ -53,6 +53,13 @@ PEOPLE_WITH_A_ROLE = {
     "restore_scene",  # and brought back
     "keep_card",  # a character card is imported, its object kept whole
     "keep_brought_picture",  # and its picture, with the confirmation of rights
+    "add_attribute_option",  # product adds an option of the character-creation form
+    "switch_attribute_option",  # and switches one on or off
+    "may_see_verdicts",  # asked by a policy: others' verdicts after one's own
+    "draw_qa_sample",  # qa draws a sample and freezes it
+    "give_qa_verdict",  # a person says what a portrait of it is like
+    "close_qa_sample",  # and qa ends the judging
+    "qa_progress",  # how far everybody is, and not what they said
     "ask_scene",  # a picture of a scene, by the way of a portrait
     "begin_bulk",  # rows that were shown are frozen, to be repaired one by one
     "take_bulk",  # and a run takes them
