@@ -32,7 +32,19 @@ from pgqueuer.models import Schedule
 from pgqueuer.queries import Queries
 from pgqueuer.types import Channel
 
-from core import autosave, callbacks, cleaning, log, matching, proof, publishing, queue, recovery, running
+from core import (
+    autosave,
+    callbacks,
+    cleaning,
+    log,
+    matching,
+    proof,
+    publishing,
+    queue,
+    recovery,
+    running,
+    stock,
+)
 from core.db import models, workers
 from core.errors import StudioError
 from core.services import CONFIRMS, RESCUES, Services
@@ -206,6 +218,18 @@ def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
         await loop.run_in_executor(threads.files, _prove, services)
 
     manager.schedule("prove", f"17 {services.settings.proof_hour} * * *")(prove)
+
+    async def scan(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, stock.put_off, services, stock.scan)
+
+    manager.schedule("scan", f"37 {services.settings.stock_hour} * * *")(scan)
+
+    async def scan_if_asked(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, stock.put_off, services, stock.scan_if_asked)
+
+    manager.schedule("scan_if_asked", _every(services.settings.recovery_every))(scan_if_asked)
 
 
 def _entry(

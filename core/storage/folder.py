@@ -152,9 +152,7 @@ class FolderStorage:
                 with suppress(ObjectMissing), _said_plainly("looked at"):
                     yield _info(bucket, prefix + entry.name, entry.stat(follow_symlinks=False))
 
-    def _behind(
-        self, folder: Path, bucket: str, prefix: str, after: Sequence[str]
-    ) -> Iterator[ObjectInfo]:
+    def _behind(self, folder: Path, bucket: str, prefix: str, after: Sequence[str]) -> Iterator[ObjectInfo]:
         for entry in sorted(_entries(folder), key=lambda entry: entry.name):
             is_folder = entry.is_dir(follow_symlinks=False)
             if entry.name.startswith(".") or not is_behind(entry.name, after, is_folder=is_folder):

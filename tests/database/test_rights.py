@@ -53,6 +53,9 @@ PEOPLE_WITH_A_ROLE = {
     "restore_scene",  # and brought back
     "keep_card",  # a character card is imported, its object kept whole
     "keep_brought_picture",  # and its picture, with the confirmation of rights
+    "ask_stock_scan",  # a scan of the library is asked for by qa
+    "stock_repair_refusal",  # whether qa may repair a finding of it
+    "end_stock_repair",  # and that it was repaired, by whom
     "ask_scene",  # a picture of a scene, by the way of a portrait
 }
 WIDE_OPEN = {  # the platform's own policies, as they stood (reference/old-platform.md)

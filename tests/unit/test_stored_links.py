@@ -70,7 +70,9 @@ def test_an_external_link_dies_when_it_or_its_provider_says(link, ends):
     assert (found.address, found.dies_at) == (None, ends)
 
 
-@pytest.mark.parametrize("value", ["", "data:image/png;base64,AAAA", "/placeholder.svg", "ü.png", "https://["])
+@pytest.mark.parametrize(
+    "value", ["", "data:image/png;base64,AAAA", "/placeholder.svg", "ü.png", "https://["]
+)
 def test_what_is_no_address_is_told_apart(value):
     assert of(value) is None
 
