@@ -553,6 +553,7 @@ def _kept_mark(kind: Kind, one: Kept, why: str = "") -> Mark:
         row_id=one.row_id,
         owner=one.owner,
         character_id=one.character_id,
+        job_id=one.job_id,
         size=one.size,
         want_size=one.want_size,
     )

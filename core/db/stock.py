@@ -132,6 +132,7 @@ class Kept:
     character_id: UUID | None
     want_size: int | None
     want_sha256: str | None
+    job_id: UUID | None
     is_suspect: bool  # an open finding says that its bytes are wrong
 
     @property
@@ -364,6 +365,10 @@ def _text(value: object) -> str | None:
 
 _KEPT = """
     o.bucket, o.path, o.size, o.table_name, o.row_id, o.owner, o.character_id, o.want_size, o.want_sha256,
+    CASE o.table_name
+        WHEN 'user_library' THEN (SELECT l.job_id FROM public.user_library l WHERE l.id = studio.as_uuid(o.row_id))
+        WHEN 'workspace_assets' THEN (SELECT a.job_id FROM public.workspace_assets a WHERE a.id = studio.as_uuid(o.row_id))
+    END AS job_id,
     EXISTS (SELECT FROM studio.findings f WHERE f.table_name = o.bucket AND f.row_id = o.path AND f.mended_at IS NULL
             AND f.rule IN ('library.hash_differs', 'library.corrupt', 'library.blank')) AS is_suspect
 """
@@ -803,6 +808,25 @@ def record(conn: Connection, table: str, row_id: str, *, size: int, sha256: str)
     return {"size": row[0], "sha256": row[1]} if row else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """The size and hash a row records of its object."""
+
+    size: int | None
+    sha256: str | None
+
+
+def recorded(conn: Connection, table: str, row_id: str) -> Recorded | None:
+    """What a row records of its object, None where it has no such row, or records nothing."""
+    if table not in {"user_library", "workspace_assets"}:
+        return None
+    with conn.cursor(row_factory=class_row(Recorded)) as cursor:
+        return cursor.execute(
+            f"SELECT nullif(file_size_bytes, 0) AS size, lower(sha256) AS sha256 FROM public.{table} WHERE id = %s::uuid".encode(),
+            (row_id,),
+        ).fetchone()
+
+
 def name_thumbnail(conn: Connection, table: str, row_id: str, address: Address) -> None:
     """The row names its thumbnail, where it named none."""
     if table in {"user_library", "workspace_assets"}:
@@ -949,3 +973,36 @@ def job_has_item(conn: Connection, job_id: JobId) -> bool:
         conn.execute("SELECT 1 FROM public.user_library WHERE job_id = %s LIMIT 1", (job_id,)).fetchone()
         is not None
     )
+
+
+def insert_portrait(
+    conn: Connection,
+    *,
+    character_id: CharacterId,
+    address: Address,
+    thumbnail: Address,
+    picture: Mapping[str, object],
+) -> None:
+    """The portrait row of a brought picture, once; primary only where its character has none."""
+    conn.execute(
+        """
+        INSERT INTO public.character_portraits (character_id, image_url, thumbnail_url, generation_metadata, is_primary,
+            sort_order, width, height, sha256, phash)
+        SELECT %(character)s, %(image)s, %(thumbnail)s, '{"origin": "external_link"}',
+            NOT EXISTS (SELECT FROM public.character_portraits p WHERE p.character_id = %(character)s AND p.is_primary),
+            coalesce((SELECT min(p.sort_order) - 1 FROM public.character_portraits p WHERE p.character_id = %(character)s), 0),
+            %(width)s, %(height)s, %(sha256)s, %(phash)s
+        WHERE NOT EXISTS (SELECT FROM public.character_portraits p
+                          WHERE p.character_id = %(character)s AND p.image_url = %(image)s)
+        """,
+        {**picture, "character": character_id, "image": str(address), "thumbnail": str(thumbnail)},
+    )
+
+
+def mended_by(conn: Connection, finding_id: int) -> tuple[UUID | None, datetime] | None:
+    """Who mended a finding and when, None where it is open."""
+    row = conn.execute(
+        "SELECT mended_by, mended_at FROM studio.findings WHERE id = %s AND mended_at IS NOT NULL",
+        (finding_id,),
+    ).fetchone()
+    return (row[0], row[1]) if row else None
