@@ -57,6 +57,10 @@ PEOPLE_WITH_A_ROLE = {
     "stock_repair_refusal",  # whether qa may repair a finding of it
     "end_stock_repair",  # and that it was repaired, by whom
     "ask_scene",  # a picture of a scene, by the way of a portrait
+    "begin_bulk",  # rows that were shown are frozen, to be repaired one by one
+    "take_bulk",  # and a run takes them
+    "stop_bulk",
+    "end_bulk",
 }
 WIDE_OPEN = {  # the platform's own policies, as they stood (reference/old-platform.md)
     ("api_providers", "read_providers"),
