@@ -44,6 +44,7 @@ from core import (
     queue,
     recovery,
     running,
+    stock,
 )
 from core.db import models, workers
 from core.errors import StudioError
@@ -224,6 +225,18 @@ def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
         await loop.run_in_executor(threads.files, _watch, services)
 
     manager.schedule("watch", _every(services.settings.health_every))(watch)
+
+    async def scan(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, stock.put_off, services, stock.scan)
+
+    manager.schedule("scan", f"37 {services.settings.stock_hour} * * *")(scan)
+
+    async def scan_if_asked(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, stock.put_off, services, stock.scan_if_asked)
+
+    manager.schedule("scan_if_asked", _every(services.settings.recovery_every))(scan_if_asked)
 
 
 def _entry(
