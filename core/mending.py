@@ -7,18 +7,20 @@ left for a person becomes a finding; what a person removed on purpose stays remo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 from core import autosave, images, log, matching, proof, running
 from core.audit import autosave as asked
-from core.audit.autosave import SENTENCES, Facts, Reason
+from core.audit.autosave import SENTENCES, Earlier, Facts, Reason
 from core.db import (
     Connection,
     activity,
+    as_ours,
     assets,
     characters,
     jobs,
@@ -30,6 +32,7 @@ from core.db import (
 )
 from core.errors import (
     BadImage,
+    Conflict,
     NotAllowed,
     NotFound,
     ObjectMissing,
@@ -56,6 +59,7 @@ from core.values import (
 )
 
 MOST_REPAIRED = 500  # of one kind, in one call
+_WAIT = 20.0  # seconds for somebody else's repair of the same portrait
 _log = log.get(__name__)
 
 
@@ -67,6 +71,8 @@ class Repaired:
     mended: tuple[Reason, ...] = ()
     left: tuple[tuple[Reason, str], ...] = ()
     trouble: str = ""  # a sentence, where the repair itself could not be carried through
+    # Where nothing was left to mend: who was there before, and when.
+    earlier: Earlier | None = field(default=None, compare=False)
 
 
 class _Left(Exception):
@@ -96,12 +102,15 @@ class _Case:
 def repair(job_id: JobId, person: Person, services: Services, *, only: Reason | None = None) -> Repaired:
     """Set right what is wrong with one portrait job: everything, or what failed for the reason `only`.
 
-    Recorded in the audit with before and after. Raises NotAllowed (needs qa or admin), NotFound (no portrait job),
-    StorageFailed and DatabaseUnavailable, after which repeating is right.
+    Recorded in the audit with before and after. Of two people who repair the same portrait at once one does it; the
+    other waits, finds nothing left, and is told by whom it was mended (`earlier`).
+
+    Raises NotAllowed (needs qa or admin), NotFound (no portrait job), Conflict REPAIR_RUNNING (somebody is at it for
+    longer than one waits), StorageFailed and DatabaseUnavailable, after which repeating is right.
     """
     if not person.holds(Role.qa, Role.admin):
         raise NotAllowed("Repairing needs the qa role. Ask an admin for it.")
-    with log.bind_job(job_id):
+    with log.bind_job(job_id), _alone(job_id, services):
         case = first = _case(job_id, services)
         before = _standing(first)
         left: dict[Reason, str] = {}
@@ -118,7 +127,29 @@ def repair(job_id: JobId, person: Person, services: Services, *, only: Reason | 
         still = tuple((one, left[one]) for one in case.failures if one in left)
         _record(case, person, done, still, before)
         _log.info("autosave_repaired", mended=[*done], left=[reason for reason, _ in still])
-        return Repaired(job_id=job_id, mended=done, left=still)
+        is_late = not any(only in {None, one} for one in first.failures)
+        earlier = _last_repair(job_id, services) if is_late else None
+        return Repaired(job_id=job_id, mended=done, left=still, earlier=earlier)
+
+
+@contextlib.contextmanager
+def _alone(job_id: JobId, services: Services) -> Generator[None]:
+    """Only one repairs a portrait at a time; a killed process loses its right with its connection."""
+    with contextlib.closing(services.db.connect()) as holder:
+        try:
+            with as_ours():
+                proofs.hold_repair(holder, job_id, wait=_WAIT)
+        except Conflict as error:
+            raise Conflict(
+                "Somebody is repairing this portrait at this moment. Look again when they are done.",
+                code="REPAIR_RUNNING",
+            ) from error
+        yield
+
+
+def _last_repair(job_id: JobId, services: Services) -> Earlier | None:
+    with services.db.as_service() as conn:
+        return asked.last_repair(conn, job_id)
 
 
 def repair_all(
@@ -216,16 +247,12 @@ def _record(
             )
     with case.services.db.as_service() as conn:
         for reason, why in left:
-            activity.find(conn, _rule(reason), "jobs", str(job.id), why)
-        proofs.mend_findings(conn, job.id, [_rule(one) for one in done], person.id)
+            activity.find(conn, reason.rule, "jobs", str(job.id), why)
+        proofs.mend_findings(conn, job.id, [one.rule for one in done], person.id)
         if found.failures:
             proofs.write(conn, [proof.found_of(job.id, found.ended_at, found.failures, objects=True)])
         else:
             proofs.forget(conn, job.id)
-
-
-def _rule(reason: Reason) -> str:
-    return f"autosave.{reason.lower()}"
 
 
 def _under_lock(case: _Case, reason: Reason, write: Callable[[Connection], object]) -> None:
@@ -528,3 +555,6 @@ _DEEDS: Mapping[Reason, Callable[[_Case], None]] = MappingProxyType(
         Reason.IMAGE_DIFFERS: _follow_primary(Reason.IMAGE_DIFFERS),
     }
 )
+
+CAN_MEND = frozenset(_DEEDS)
+"""What a repair can set right; the rest a person decides."""

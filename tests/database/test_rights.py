@@ -54,6 +54,12 @@ PEOPLE_WITH_A_ROLE = {
     "keep_card",  # a character card is imported, its object kept whole
     "keep_brought_picture",  # and its picture, with the confirmation of rights
     "ask_scene",  # a picture of a scene, by the way of a portrait
+    "team",  # who a finding can be given to
+    "assign_findings",
+    "note_on_finding",
+    "set_findings_aside",
+    "bring_findings_back",
+    "ask_proof",  # a check of the auto-save now
 }
 WIDE_OPEN = {  # the platform's own policies, as they stood (reference/old-platform.md)
     ("api_providers", "read_providers"),
