@@ -1,113 +1,130 @@
-"""What is looked at: kept in the address, shared by all pages, drawn in the side bar."""
+"""What is looked at: kept in the address, shared by all pages, drawn in the side bar by the frame.
+
+A page names what it reads in `audit.navigation.ROOMS`; a filter that a page does not read is not drawn there and
+keeps its value until the next page that does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
 
 import streamlit as st
 
 from audit import redraw, words
-from core.audit.jobs import JobFilter, JobState, ModelName
+from audit.asking import asked
+from audit.services import person
+from core.audit import jobs, people
+from core.audit.jobs import ModelName
 from core.values import ModelId
 
+
+class Filter(StrEnum):
+    """The shared filters, by their names in the address, where a chosen value stands in its words: provider=RunPod."""
+
+    period = "period"  # of a list: everything, unless a person asks for less
+    span = "span"  # of sums: 30 days, unless a person asks for more
+    provider = "provider"
+    model = "model"
+    person = "person"
+    kind = "kind"
+    live = "live"
+
+
 # What stands here stands in the address too: a changed word is a broken bookmark.
-PERIODS = {
-    "All time": None,  # first, and so the usual one: nothing is hidden before a person asks for less
+PERIODS: Mapping[str, timedelta | None] = {
+    "All time": None,
     "30 days": timedelta(days=30),
     "7 days": timedelta(days=7),
     "24 hours": timedelta(days=1),
     "1 hour": timedelta(hours=1),
 }
 ALWAYS = "All time"
-_STATES = {said: state for state, said in words.STATES.items()}
+SPANS: Mapping[str, timedelta | None] = {
+    "30 days": timedelta(days=30),
+    "7 days": timedelta(days=7),
+    "24 hours": timedelta(days=1),
+    "90 days": timedelta(days=90),
+    "365 days": timedelta(days=365),
+    ALWAYS: None,
+}
+_CHOSEN = "shared_filters"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """The filters as they stand. `period` in the words of the page; `live` where the page reads again by itself."""
+class Shared:
+    """The shared filters as they stand; what a page does not read is at rest. Periods in the words of the page."""
 
-    base: JobFilter
-    period: str
-    live: bool
+    period: str = ALWAYS
+    span: str = "30 days"
+    provider: str | None = None
+    model_id: ModelId | None = None
+    person_id: UUID | None = None
+    kind: str | None = None
+    live: bool = False
+
+    @property
+    def since(self) -> datetime | None:
+        """From when on a list shows; goes on with the clock."""
+        return _ago(PERIODS[self.period])
+
+    @property
+    def summed_since(self) -> datetime | None:
+        """From when on sums are made."""
+        return _ago(SPANS[self.span])
 
     @property
     def narrows(self) -> bool:
         """True where more than a period is asked for: then an empty list may be the filters' doing."""
-        return self.base != JobFilter()
-
-    def wanted(self) -> JobFilter:
-        """The filter as of now: a live page's period goes on with the clock."""
-        span = PERIODS[self.period]
-        return replace(self.base, since=datetime.now(UTC) - span if span else None)
+        return any((self.provider, self.model_id, self.person_id, self.kind))
 
 
-def draw(models: Sequence[ModelName], *, changed: Callable[[], None]) -> Chosen:
-    """The filters in the side bar; each follows the address, and the address follows it.
+def shared() -> Shared:
+    """The filters of this run; for pages."""
+    return st.session_state.get(_CHOSEN, Shared())
 
-    `changed` is called before the page is drawn again with another filter.
+
+def draw(names: Collection[Filter]) -> bool:
+    """Draw the filters `names` in the side bar, each bound to the address; False where the database did not answer,
+    which has been said on the page then.
     """
-    labels = model_labels(models)
-    with st.sidebar:
-        text = st.text_input(
-            "Find",
-            key="q",
-            bind="query-params",
-            placeholder="Job id or error code",
-            icon=":material/search:",
-            help="The beginning of a job's id (4 digits or more), or a part of an error code, such as REFUSED. "
-            "Small letters find the same.",
-            on_change=changed,
-        )
-        states = st.pills(
-            "Status",
-            list(_STATES),
-            selection_mode="multi",
-            key="status",
-            bind="query-params",
-            on_change=changed,
-        )
-        period = st.selectbox(
-            "Asked within",
-            list(PERIODS),
-            key="period",
-            bind="query-params",
-            on_change=changed,
-        )
-        provider = st.selectbox(
-            "Provider",
-            sorted({one.provider for one in models}),
-            index=None,
-            placeholder="Every provider",
-            format_func=words.provider,
-            key="provider",
-            bind="query-params",
-            on_change=changed,
-        )
-        model = st.selectbox(
-            "Model",
-            [label for label, one in labels.items() if provider in (None, one.provider)],
-            index=None,
-            placeholder="Every model",
-            key="model",
-            bind="query-params",
-            on_change=changed,
-        )
-        live = st.toggle(
-            "Live",
-            value=True,
-            key="live",
-            bind="query-params",
-            help="Reads again every 5 seconds. Switch it off to stand still.",
-        )
-    base = JobFilter(
-        states=tuple(_STATES[said] for said in states),
-        provider=provider,
-        model_id=ModelId(labels[model].id) if model else None,
-        text=text or "",
+    models = asked(jobs.models) if {Filter.provider, Filter.model} & set(names) else ()
+    known = asked(people.known) if Filter.person in names else ()
+    if models is None or known is None:
+        return False
+    with st.sidebar, st.container(key="filters", gap="xsmall"):
+        values = {name: _DRAWN[name](models, known) for name in Filter if name in names}
+    st.session_state[_CHOSEN] = Shared(
+        **{_FIELDS.get(name, name.value): value for name, value in values.items()}
     )
-    return Chosen(base=base, period=period or ALWAYS, live=live)
+    return True
+
+
+def on_change(name: str, act: Callable[[], None]) -> None:
+    """Have `act` called before the page `name` is drawn again with other filters."""
+    key = f"filters_seen_{name}"
+    now = shared()
+    if st.session_state.setdefault(key, now) != now:
+        st.session_state[key] = now
+        act()
+
+
+def look_at_all_time() -> None:
+    """Lift the period; for a button's `on_click`."""
+    redraw.ask()
+    st.session_state[Filter.period] = ALWAYS
+
+
+def lift() -> None:
+    """Lift every shared filter; for a button's `on_click`."""
+    redraw.ask()
+    st.session_state.update(
+        {Filter.provider: None, Filter.model: None, Filter.person: None, Filter.kind: None}
+    )
+    st.session_state[Filter.period] = ALWAYS
 
 
 def model_labels(models: Sequence[ModelName]) -> dict[str, ModelName]:
@@ -121,26 +138,87 @@ def model_labels(models: Sequence[ModelName]) -> dict[str, ModelName]:
     }
 
 
-def show_only(state: JobState) -> None:
-    """Look at one state, of any age; for a button's `on_click`."""
-    st.session_state["status"] = [words.STATES[state]]
-    look_at_all_time()
+def _ago(span: timedelta | None) -> datetime | None:
+    return datetime.now(UTC) - span if span else None
 
 
-def show_or_lift(state: JobState) -> None:
-    """Look at one state within the same period, or at all again where it was looked at already; for `on_click`."""
-    redraw.ask()
-    said = [words.STATES[state]]
-    st.session_state["status"] = [] if st.session_state.get("status") == said else said
+def _period(_models: Sequence[ModelName], _people: Sequence[UUID]) -> str:
+    return _select("Asked within", list(PERIODS), Filter.period) or ALWAYS
 
 
-def look_at_all_time() -> None:
-    """Lift the period; for a button's `on_click`."""
-    redraw.ask()
-    st.session_state["period"] = ALWAYS
+def _span(_models: Sequence[ModelName], _people: Sequence[UUID]) -> str:
+    return _select("Within", list(SPANS), Filter.span) or next(iter(SPANS))
 
 
-def lift() -> None:
-    """Lift every filter; for a button's `on_click`."""
-    redraw.ask()
-    st.session_state.update(q="", status=[], provider=None, model=None, period=ALWAYS)
+def _provider(models: Sequence[ModelName], _people: Sequence[UUID]) -> str | None:
+    names = sorted({one.provider for one in models})
+    return _select("Provider", names, Filter.provider, every="Every provider", said=words.provider)
+
+
+def _model(models: Sequence[ModelName], _people: Sequence[UUID]) -> ModelId | None:
+    labels = model_labels(models)
+    provider = st.session_state.get(Filter.provider)
+    fitting = [label for label, one in labels.items() if provider in (None, one.provider)]
+    chosen = _select("Model", fitting, Filter.model, every="Every model")
+    return ModelId(labels[chosen].id) if chosen in labels else None
+
+
+def _person(_models: Sequence[ModelName], known: Sequence[UUID]) -> UUID | None:
+    chosen = _select("Person", [str(one) for one in known], Filter.person, every="Everybody", said=_called)
+    return UUID(chosen) if chosen else None
+
+
+def _kind(_models: Sequence[ModelName], _people: Sequence[UUID]) -> str | None:
+    return _select(
+        "Type", list(words.PURPOSES), Filter.kind, every="Every type", said=words.PURPOSES.__getitem__
+    )
+
+
+def _live(_models: Sequence[ModelName], _people: Sequence[UUID]) -> bool:
+    return st.toggle(
+        "Live",
+        value=True,
+        key=Filter.live,
+        bind="query-params",
+        persist_state="session",
+        help="Reads again by itself. Switch it off to stand still.",
+    )
+
+
+def _called(person_id: str) -> str:
+    return "You" if person_id == str(person().id) else words.short(person_id)
+
+
+def _select(
+    label: str,
+    options: Sequence[str],
+    name: Filter,
+    *,
+    every: str | None = None,
+    said: Callable[[str], str] = str,
+) -> str | None:
+    """A choice bound to the address; with `every`, none need be made."""
+    return st.selectbox(
+        label,
+        options,
+        index=0 if every is None else None,
+        placeholder=every,
+        disabled=not options,
+        format_func=said,
+        key=name,
+        bind="query-params",
+        persist_state="session",
+        label_visibility="collapsed",  # what stands in it says what it is; the label is read aloud
+    )
+
+
+_DRAWN: Mapping[Filter, Callable[[Sequence[ModelName], Sequence[UUID]], object]] = {
+    Filter.period: _period,
+    Filter.span: _span,
+    Filter.provider: _provider,
+    Filter.model: _model,
+    Filter.person: _person,
+    Filter.kind: _kind,
+    Filter.live: _live,
+}
+_FIELDS = {Filter.model: "model_id", Filter.person: "person_id"}

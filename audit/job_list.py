@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import accumulate
@@ -12,11 +10,13 @@ from itertools import accumulate
 import pandas as pd
 import streamlit as st
 
-from audit import job_story, redraw, words
+from audit import job_story, paging, redraw, tables, words
 from audit.asking import asked
-from audit.filters import ALWAYS, Chosen, lift, look_at_all_time, show_only, show_or_lift
+from audit.filters import ALWAYS, look_at_all_time
+from audit.job_filters import Chosen, lift, show_only, show_or_lift
 from audit.look import nothing, say
 from audit.services import any_worker, person, services
+from audit.tables import Sheet
 from core.audit import jobs
 from core.audit.jobs import Counted, JobFilter, JobPage, JobRow, JobState, Key
 from core.services import Services
@@ -24,7 +24,6 @@ from core.values import Person
 
 EVERY = 5  # seconds between two looks while live
 PER_PAGE = 50
-MOST_IN_FILE = 10_000
 _IN_FILE_AT_ONCE = 1_000
 _PILLS = {  # Streamlit's grid paints on a canvas, so these are colours and not the sheet's names; readable on both
     JobState.queued: "#8a8a99",
@@ -42,9 +41,12 @@ _WIDTHS = {
     "Model": 104,
 }  # pixels, of the columns whose text may be long
 _PADDING = 16  # pixels a cell keeps free at its sides
+_COLUMNS = (
+    "job", "status", "stage", "runner", "type", "person", "character", "provider", "model", "asked", "started", "ended",
+    "seconds", "cost_usd", "error_code", "error", "retried_from",
+)  # fmt: skip
 _SLIM = frozenset("fijlrtI .,:;'’!|()[]")
 _BROAD = frozenset("mwMW@%…")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def draw(chosen: Chosen) -> None:
@@ -58,7 +60,7 @@ def _begin_again_on_new_filters(chosen: Chosen) -> None:
     now = (chosen.base, chosen.period)
     if st.session_state.setdefault("listed", now) != now:
         st.session_state["listed"] = now
-        _go()
+        paging.go()
 
 
 def _list(chosen: Chosen) -> None:
@@ -69,7 +71,7 @@ def _list(chosen: Chosen) -> None:
     if counted is not None:
         _counts(counted, chosen)
         _nobody_works(counted[JobState.queued])
-    before, after = (Key.read(st.query_params.get(name, "")) for name in ("before", "after"))
+    before, after = paging.place(Key.read)
     page = asked(lambda conn: jobs.page(conn, wanted, before=before, after=after, limit=PER_PAGE))
     if page is None:
         return
@@ -133,7 +135,7 @@ def _nothing(chosen: Chosen, page: JobPage) -> None:
     with st.container(key="nothing", horizontal_alignment="center"):
         if page.newer or page.older:
             nothing("Nothing further on", "You have come to the end of the list.")
-            st.button("To the newest", key="newest", on_click=_go)
+            st.button("To the newest", key="newest", on_click=paging.go)
         elif chosen.narrows:
             nothing("No job fits", "No job fits these filters. Change one, or lift them all.")
             st.button("Lift all filters", key="lift", on_click=lift)
@@ -233,31 +235,9 @@ def _now(row: JobRow) -> str:
 
 def _foot(page: JobPage, wanted: JobFilter, counted: Mapping[JobState, Counted] | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="foot"):
-        st.button(
-            "Newer",
-            key="newer",
-            icon=":material/chevron_left:",
-            disabled=page.newer is None,
-            on_click=partial(_go, after=page.newer),
-        )
-        st.button(
-            "Older",
-            key="older",
-            icon=":material/chevron_right:",
-            icon_position="right",
-            disabled=page.older is None,
-            on_click=partial(_go, before=page.older),
-        )
+        paging.buttons(page)
         st.html(f'<p class="au-age">{say(_span(page.rows))}</p>', width="stretch")
-        st.download_button(
-            _file_label(wanted, counted),
-            data=_file_maker(wanted),
-            file_name=f"jobs-{datetime.now(words.zone()):%Y%m%d-%H%M}.csv",
-            mime="text/csv",
-            key="csv",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+        tables.files(sheet(services(), person(), wanted), label=_cut(wanted, counted))
 
 
 def _span(rows: Sequence[JobRow]) -> str:
@@ -268,58 +248,37 @@ def _span(rows: Sequence[JobRow]) -> str:
     return f"{len(rows)} jobs, {oldest} to {newest}"
 
 
-def _go(*, before: Key | None = None, after: Key | None = None) -> None:
-    """Turn to another part of the list; to the newest without a key."""
-    for name, key in (("before", before), ("after", after)):
-        st.query_params.pop(name, None)
-        if key is not None:
-            st.query_params[name] = str(key)
-
-
-def _file_label(wanted: JobFilter, counted: Mapping[JobState, Counted] | None) -> str:
+def _cut(wanted: JobFilter, counted: Mapping[JobState, Counted] | None) -> str:
+    """Says that a file will not hold them all."""
     states = wanted.states or tuple(JobState)
     known = [counted[state] for state in states] if counted else []
-    too_many = any(one.more for one in known) or sum(one.number for one in known) > MOST_IN_FILE
-    return f"CSV, newest {MOST_IN_FILE:,}" if too_many else "CSV"
+    too_many = any(one.more for one in known) or sum(one.number for one in known) > tables.MOST_IN_FILE
+    return f"newest {tables.MOST_IN_FILE:,}" if too_many else ""
 
 
-def _file_maker(wanted: JobFilter) -> Callable[[], bytes]:
-    """What makes the file when it is asked for; outside the page's run, so it brings what it needs."""
-    return partial(as_csv, services(), person(), wanted)
+def sheet(given: Services, reader: Person, wanted: JobFilter) -> Sheet:
+    """The jobs of a filter, newest first, as a file. Reading it raises QueryTimedOut, DatabaseUnavailable.
 
-
-def as_csv(given: Services, reader: Person, wanted: JobFilter) -> bytes:
-    """The jobs of a filter, newest first, at most 10,000, as CSV in UTF-8. Raises QueryTimedOut, DatabaseUnavailable.
-
-    Times are UTC; an unknown cost says so; what a spreadsheet would run as a formula is made text.
+    An unknown cost says so.
     """
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(
-        ["job", "status", "stage", "runner", "type", "person", "character", "provider", "model", "asked", "started", "ended",
-         "seconds", "cost_usd", "error_code", "error", "retried_from"]
-    )  # fmt: skip
+    return Sheet(name="jobs", columns=_COLUMNS, rows=partial(_records, given, reader, wanted))
+
+
+def _records(given: Services, reader: Person, wanted: JobFilter) -> Iterator[tuple[object, ...]]:
     key: Key | None = None
-    for _ in range(MOST_IN_FILE // _IN_FILE_AT_ONCE):
+    for _ in range(tables.MOST_IN_FILE // _IN_FILE_AT_ONCE):
         with given.db.as_reader(reader) as conn:
             page = jobs.page(conn, wanted, before=key, limit=_IN_FILE_AT_ONCE)
-        writer.writerows([_cell(value) for value in _record(row)] for row in page.rows)
+        yield from map(_record, page.rows)
         key = page.older
         if key is None:
-            break
-    return text.getvalue().encode("utf-8-sig")
+            return
 
 
 def _record(row: JobRow) -> tuple[object, ...]:
-    cost = "" if row.cost_known is None else row.spent_usd if row.cost_known else "unknown"
+    cost = None if row.cost_known is None else "unknown" if row.spent_usd is None else f"{row.spent_usd}"
     return (
         row.id, row.state, row.stage, row.runner, row.job_type, row.user_id, row.character, row.provider, row.model,
         row.created_at, row.started_at, row.completed_at, row.seconds, cost, row.error_code, row.error_message,
         row.retried_from,
     )  # fmt: skip
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="milliseconds")
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
 import streamlit as st
 
-SHEET = Path(__file__).parent / "look.css"
+from audit import words
+
+SHEETS = Path(__file__).parent  # look.css for all pages, and one more where a page needs its own
 STUDIO = Path(__file__).parents[1] / "studio" / "assets" / "studio.css"
 _BLOCK = re.compile(r"^(?::root|body\.dark) \{(.*?)^\}", re.DOTALL | re.MULTILINE)
 _TOKEN = re.compile(r"(--ps-[a-z-]+): (#[0-9a-f]{3,8}|rgb\([^)]*\));")
@@ -33,6 +36,19 @@ def badge(words: str, tone: str) -> str:
     return f'<span class="au-badge" data-tone="{say(tone)}">{say(words)}</span>'
 
 
+def head(title: str, sentence: str = "") -> None:
+    """A page's title, and what it answers in one sentence."""
+    told = f"<p>{say(sentence)}</p>" if sentence else ""
+    st.html(f'<div class="au-title"><h1>{say(title)}</h1>{told}</div>')
+
+
+def as_of(at: datetime, more: str = "") -> None:
+    """How old what stands above is; every number on a page has one of these below it."""
+    st.html(
+        f'<p class="au-age au-asof">{say(f"As of {words.clock(at)}.")}{say(f" {more}") if more else ""}</p>'
+    )
+
+
 def nothing(title: str, sentence: str) -> None:
     """Say in the middle of a page that there is nothing to show, and why."""
     st.html(
@@ -49,4 +65,5 @@ def tokens() -> dict[str, tuple[str, str]]:
 @cache
 def _sheet() -> str:
     colours = "".join(f"{name}:light-dark({light},{dark});" for name, (light, dark) in tokens().items())
-    return f":root{{{colours}}}\n{SHEET.read_text('utf-8')}"
+    sheets = sorted(SHEETS.glob("*.css"), key=lambda sheet: (sheet.name != "look.css", sheet.name))
+    return "\n".join([f":root{{{colours}}}", *(sheet.read_text("utf-8") for sheet in sheets)])

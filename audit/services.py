@@ -32,6 +32,7 @@ class _Stand:
     """What tests put in the place of our own services."""
 
     services: Services | None = None
+    person: Person | None = None
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,17 @@ def services() -> Services:
 
 
 @contextlib.contextmanager
-def standing_in(given: Services) -> Generator[None]:
-    """Use `given` instead of opening our own, while inside: tests point the pages at their own database this way.
+def standing_in(given: Services, person: Person | None = None) -> Generator[None]:
+    """Use `given` instead of opening our own, while inside, and take `person` for who is asking: tests point the pages
+    at their own database and people this way.
 
     The caller keeps `given` and closes it.
     """
-    _stand.services = given
+    _stand.services, _stand.person = given, person
     try:
         yield
     finally:
-        _stand.services = None
+        _stand.services = _stand.person = None
 
 
 def person() -> Person:
@@ -82,7 +84,7 @@ def person() -> Person:
             "SUPABASE_URL is set, so people have to sign in, and `streamlit run audit_app.py` cannot ask them to. "
             "Leave SUPABASE_URL empty to look at a database from this machine alone."
         )
-    return LOCAL_PERSON
+    return _stand.person or LOCAL_PERSON
 
 
 def read(question: Callable[[Connection], T]) -> T:

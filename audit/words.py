@@ -45,6 +45,11 @@ KINDS: Mapping[str, str] = {
     "billed": "Billed by the provider",
     "refund": "Refunded",
 }
+PURPOSES: Mapping[str, str] = {  # of jobs, by metadata.destination
+    "character_portrait": "Portraits",
+    "character_scene": "Scene images",
+    "attribute_image": "Attribute images",
+}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -108,6 +113,11 @@ def zone() -> tzinfo:
 def clock(at: datetime) -> str:
     """A moment within a day: 14:03:05, in the person's time zone."""
     return f"{at.astimezone(zone()):%H:%M:%S}"
+
+
+def ago(at: datetime) -> str:
+    """How long ago a moment was: 12 s ago, 3 min ago, 2 days ago."""
+    return f"{lasted(max((datetime.now(UTC) - at).total_seconds(), 0.0))} ago"
 
 
 def day(at: datetime) -> str:

@@ -75,6 +75,8 @@ class JobFilter:
     states: tuple[JobState, ...] = ()
     provider: str | None = None
     model_id: ModelId | None = None
+    person_id: UUID | None = None  # who asked
+    purpose: str | None = None  # metadata.destination
     since: datetime | None = None
     text: str = field(default="", repr=False)
 
@@ -278,6 +280,8 @@ _WHERE = """
     (%(since)s::timestamptz IS NULL OR j.created_at >= %(since)s)
     AND (%(model)s::uuid IS NULL OR j.api_model_id = %(model)s)
     AND (%(models)s::uuid[] IS NULL OR j.api_model_id = ANY(%(models)s))
+    AND (%(person)s::uuid IS NULL OR j.user_id = %(person)s)
+    AND (%(purpose)s::text IS NULL OR (j.metadata ->> 'destination') = %(purpose)s)
     AND (%(ids)s::uuid[] IS NULL OR j.id = ANY(%(ids)s))
     AND (%(codes)s::text[] IS NULL OR j.error_code = ANY(%(codes)s))
 """
@@ -432,7 +436,15 @@ def _narrowed(conn: Connection, wanted: JobFilter) -> dict[str, object]:
     """The filter as what indexes know: model ids, job ids, whole error codes; None where it narrows nothing."""
     ids, codes = _meant(conn, wanted.text)
     models = None if wanted.model_id or wanted.provider is None else _models_of(conn, wanted.provider)
-    return {"since": wanted.since, "model": wanted.model_id, "models": models, "ids": ids, "codes": codes}
+    return {
+        "since": wanted.since,
+        "model": wanted.model_id,
+        "models": models,
+        "person": wanted.person_id,
+        "purpose": wanted.purpose,
+        "ids": ids,
+        "codes": codes,
+    }
 
 
 def _models_of(conn: Connection, provider: str) -> list[UUID]:

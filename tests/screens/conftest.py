@@ -26,6 +26,7 @@ from core.services import Services, open_services
 from core.settings import Settings
 from core.values import Character, Person, PortraitRequest, Presets
 from tests.screens.browser import Desk, launch, visit
+from tests.screens.dashboard import answers, pages_on, running
 
 DESCRIPTION = "A harbour pilot who reads the tide by smell and never once finishes a cup of coffee."
 
@@ -168,3 +169,18 @@ def desk(browser: Browser, site: Site, character: Character) -> Iterator[Desk]:
         yield opened
     assert opened.watch.complaints == []
     assert opened.watch.outside == []
+
+
+@pytest.fixture
+def pages(services: Services) -> Iterator[Callable[..., object]]:
+    """Opens the dashboard's pages on this test's services, by Streamlit's test driver."""
+    with pages_on(services) as opened:
+        yield opened
+
+
+@pytest.fixture
+def dashboard(services: Services, dsn: str, tmp_path: Path, eventually: Callable[..., None]) -> Iterator[str]:
+    """The address of the dashboard, started as `make audit` starts it, on this test's database."""
+    with running(tmp_path, DATABASE_URL=dsn) as (url, _):
+        eventually(lambda: answers(url), seconds=30)
+        yield url

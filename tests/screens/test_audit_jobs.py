@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
-import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import tomllib
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
+from functools import partial
 
 import pytest
-import streamlit as st
 from playwright.sync_api import expect
-from streamlit.testing.v1 import AppTest
 
 from audit import look
-from audit.job_list import _fit, _pixels, as_csv
-from audit.services import standing_in
+from audit.job_list import _fit, _pixels, sheet
+from audit.tables import as_csv
 from core import generation
 from core.audit import jobs
 from core.audit.jobs import JobFilter
@@ -33,40 +24,13 @@ from core.db.embedded import EmbeddedPostgres
 from core.values import Role
 from tests.builders import a_character, a_finished_portrait, a_waiting_job, one, rows, work
 from tests.screens.browser import visit
-
-ROOT = Path(__file__).parents[2]
+from tests.screens.dashboard import ROOT, answers, opened, pages_on, pictures_of, running, settled, text_of
 
 
 @pytest.fixture
-def audit(services):
-    """The dashboard on this test's services."""
-    st.cache_data.clear()
-    with standing_in(services):
-        yield lambda **address: opened(address)
-
-
-def opened(address):
-    page = AppTest.from_file(str(ROOT / "audit_app.py"), default_timeout=30)
-    for name, value in ({"live": "false"} | address).items():
-        page.query_params[name] = value
-    page.run()
-    assert not page.exception
-    return page
-
-
-def text_of(page):
-    """Everything the page says, HTML and all."""
-    words = ("markdown", "warning", "error", "info", "caption", "title", "subheader", "text")
-    return "\n".join(
-        [
-            *(part.proto.body for part in page.get("html")),
-            *(part.value for kind in words for part in page.get(kind)),
-        ]
-    )
-
-
-def pictures_of(page):
-    return page.get("imgs") or page.get("image")
+def audit(pages):
+    """The jobs page on this test's services."""
+    return partial(opened, "jobs")
 
 
 @pytest.fixture
@@ -256,11 +220,11 @@ def test_an_unknown_outcome_is_not_settled_with_a_question_left_open(
     assert one(services.db, "SELECT stage FROM public.jobs") == "outcome_unknown"
 
 
-def test_an_editor_is_not_offered_to_settle_an_unknown_outcome(audit, unknown, monkeypatch):
+def test_an_editor_is_not_offered_to_settle_an_unknown_outcome(audit, unknown, services):
     editor = replace(LOCAL_PERSON, roles=frozenset({Role.editor}))
-    monkeypatch.setattr("audit.actions.person", lambda: editor)  # who signed in; there is no sign-in here yet
 
-    page = audit(job=str(unknown))
+    with pages_on(services, editor):
+        page = audit(job=str(unknown))
 
     assert "It is not sent again" in text_of(page)
     assert "do_settle" not in [button.key for button in page.button]
@@ -379,7 +343,7 @@ def test_the_file_holds_every_job_and_nothing_a_spreadsheet_would_run(services, 
     with services.db.as_service() as conn:
         conn.execute("UPDATE public.characters SET name = '=1+1'")
 
-    lines = as_csv(services, LOCAL_PERSON, JobFilter()).decode("utf-8-sig").splitlines()
+    lines = as_csv(sheet(services, LOCAL_PERSON, JobFilter())).decode("utf-8-sig").splitlines()
 
     assert lines[0].startswith("job,status,")
     assert len(lines) == 2
@@ -403,59 +367,12 @@ def test_the_dashboard_wears_the_studio_s_colours():
         assert worn["sidebar"]["backgroundColor"] == (tokens["--ps-page"][place])
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-@contextlib.contextmanager
-def running(home, *options, **environment):
-    """The dashboard as `make audit` starts it; its address and its process."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "audit_app.py", "--server.port", str(port), *options],
-        cwd=ROOT,
-        env={**os.environ, "STUDIO_HOME": str(home)} | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield f"http://127.0.0.1:{port}", process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
-
-
-def answers(url):
-    try:
-        with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2) as answer:
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-@pytest.fixture
-def dashboard(services, dsn, tmp_path, eventually):
-    with running(tmp_path, DATABASE_URL=dsn) as (url, _):
-        eventually(lambda: answers(url), seconds=30)
-        yield url
-
-
-def settled(page):
-    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(
-        timeout=30_000
-    )
-
-
 def test_a_click_on_a_row_opens_its_story_and_the_way_back_keeps_the_filters(
     browser, dashboard, services, failed
 ):
     portrait = a_finished_portrait(LOCAL_PERSON, services, a_character(LOCAL_PERSON, services))
 
-    with visit(browser, f"{dashboard}/?status=Completed&live=false") as desk:
+    with visit(browser, f"{dashboard}/jobs?status=Completed&live=false") as desk:
         page = desk.page
         expect(page.get_by_role("heading", name="Jobs")).to_be_visible(timeout=30_000)
         settled(page)
@@ -470,7 +387,7 @@ def test_a_click_on_a_row_opens_its_story_and_the_way_back_keeps_the_filters(
         assert f"job={portrait.job.id}" in page.url
         page.get_by_role("button", name="All jobs").click()
         expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
-        assert page.url.endswith("/?status=Completed&live=false")
+        assert page.url.endswith("/jobs?status=Completed&live=false")
 
     assert desk.watch.complaints == []
     assert desk.watch.outside == []
@@ -479,7 +396,7 @@ def test_a_click_on_a_row_opens_its_story_and_the_way_back_keeps_the_filters(
 def test_an_unknown_outcome_is_settled_in_one_go_and_a_filter_leads_back(
     browser, dashboard, services, unknown
 ):
-    with visit(browser, f"{dashboard}/?job={unknown}&live=false", color_scheme="dark") as desk:
+    with visit(browser, f"{dashboard}/jobs?job={unknown}&live=false", color_scheme="dark") as desk:
         page = desk.page
         page.get_by_role("button", name="Settle").click(timeout=30_000)
         dialog = page.get_by_role("dialog")
@@ -528,7 +445,7 @@ def contrast(one_colour, other):
 def test_a_phone_shows_the_counts_without_scrolling_sideways(browser, dashboard, failed, scheme):
     phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme}
 
-    with visit(browser, dashboard, **phone) as desk:
+    with visit(browser, f"{dashboard}/jobs", **phone) as desk:
         expect(desk.page.locator(".st-key-counts").get_by_text("Outcome unknown")).to_be_visible(
             timeout=30_000
         )
@@ -542,7 +459,7 @@ def test_a_phone_shows_the_counts_without_scrolling_sideways(browser, dashboard,
 def test_the_embedded_database_is_left_properly_when_the_dashboard_ends(browser, tmp_path, eventually):
     with running(tmp_path) as (url, process):
         eventually(lambda: answers(url), seconds=30)
-        with visit(browser, url) as desk:
+        with visit(browser, f"{url}/jobs") as desk:
             expect(desk.page.get_by_text("No job yet")).to_be_visible(timeout=60_000)
 
         process.send_signal(signal.SIGTERM)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PRODUCT = ("core", "studio", "audit", "pages")
+PRODUCT = ("core", "studio", "audit")
 ROOMS = (
     *("core/catalog", "core/providers", "core/storage", "core/db", "studio", "supabase/migrations", "bench"),
     *("tests/unit", "tests/contracts", "tests/database", "tests/chaos", "tests/emulator", "docs/decisions"),
@@ -254,7 +254,7 @@ def test_the_image_gets_what_the_studio_is_made_of():
 
     needed = {"core", "studio", "supabase", "studio_app.py", "requirements.txt"}
     needed |= {
-        name for name in ("audit", "pages", "audit_app.py", ".streamlit", "static") if (ROOT / name).exists()
+        name for name in ("audit", "audit_app.py", ".streamlit", "static") if (ROOT / name).exists()
     }
 
     assert needed <= let_in

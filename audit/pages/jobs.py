@@ -2,16 +2,11 @@
 
 import streamlit as st
 
-from audit import actions, filters, job_list, job_story, redraw
-from audit.asking import asked
-from core.audit import jobs
+from audit import actions, job_filters, job_list, job_story, redraw
 
 redraw.settle()
 actions.flash()
-models = asked(jobs.models)
-if models is None:
-    st.stop()
-chosen = filters.draw(models, changed=job_story.close)
+chosen = job_filters.draw(changed=job_story.close)
 # Each has its own place, and the other's is emptied: else what is leaving stands among what comes, on a slow line.
 if named := job_story.chosen():
     with st.container():

@@ -1,0 +1,117 @@
+"""The rooms of the dashboard, their order, and the filters each of them reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from audit import filters, look
+from audit.asking import told
+from audit.filters import Filter
+from audit.services import person
+from core.errors import StudioError
+
+HOUSE = Path(__file__).parents[1]
+MARK = str(HOUSE / "studio" / "assets" / "favicon.svg")
+_PAGES = "pages_by_name"
+FIRST = "overview"  # the room without an address of its own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """One page: its script in audit/pages/ (which is its address too), what it is called, and the shared filters it reads."""
+
+    name: str
+    title: str
+    icon: str
+    reads: tuple[Filter, ...] = ()
+
+
+_F = Filter
+ROOMS: dict[str, tuple[Room, ...]] = {
+    "Health": (
+        Room(name="overview", title="Overview", icon="monitor_heart", reads=(_F.live,)),
+        Room(
+            name="jobs",
+            title="Jobs",
+            icon="list_alt",
+            reads=(_F.period, _F.provider, _F.model, _F.person, _F.kind, _F.live),
+        ),
+        Room(
+            name="stuck",
+            title="Stuck jobs",
+            icon="hourglass_disabled",
+            reads=(_F.provider, _F.model, _F.live),
+        ),
+        Room(
+            name="autosave",
+            title="Auto-save",
+            icon="verified",
+            reads=(_F.period, _F.provider, _F.model, _F.person, _F.live),
+        ),
+        Room(name="findings", title="Findings", icon="troubleshoot", reads=(_F.live,)),
+    ),
+    "Pictures": (
+        Room(name="library", title="Library", icon="photo_library"),
+        Room(name="attributes", title="Attribute images", icon="grid_view", reads=(_F.live,)),
+        Room(name="qa", title="QA sample", icon="rate_review"),
+    ),
+    "Record": (
+        Room(
+            name="costs",
+            title="Costs",
+            icon="payments",
+            reads=(_F.span, _F.provider, _F.model, _F.person, _F.kind),
+        ),
+        Room(name="activity", title="Activity", icon="history", reads=(_F.period, _F.person)),
+        Room(name="system", title="System", icon="dns", reads=(_F.live,)),
+    ),
+}
+
+
+def run(first: str = FIRST) -> None:
+    """Draw the frame and the page of the address; `first` is the one without an address of its own."""
+    st.set_page_config(page_title="Portrait Studio audit", page_icon=MARK, layout="wide")
+    look.dress()
+    st.logo(MARK, size="large")
+    pages = {room.name: _page(room, first) for members in ROOMS.values() for room in members}
+    st.session_state[_PAGES] = pages
+    page = st.navigation(
+        {group: [pages[room.name] for room in members] for group, members in ROOMS.items()}, expanded=True
+    )
+    try:
+        person()
+    except StudioError as error:
+        told(error)
+        st.stop()
+    if not filters.draw(_reads(page.title)):
+        st.stop()
+    page.run()
+
+
+def _page(room: Room, first: str) -> st.Page:
+    return st.Page(
+        HOUSE / "audit" / "pages" / f"{room.name}.py",
+        title=room.title,
+        icon=f":material/{room.icon}:",
+        url_path=room.name,
+        default=room.name == first,
+    )
+
+
+def _reads(title: str) -> tuple[Filter, ...]:
+    return next(room.reads for members in ROOMS.values() for room in members if room.title == title)
+
+
+def link(name: str, label: str, **address: str) -> None:
+    """A link to the page `name` with what it should show in its address, such as q="status:failed"."""
+    st.page_link(st.session_state[_PAGES][name], label=label, query_params=address)
+
+
+def href(name: str, **address: str) -> str:
+    """The address of the page `name` as a link inside our own HTML; its values are quoted."""
+    path = "/" if name == FIRST else f"/{name}"
+    return f"{path}?{urlencode(address)}" if address else path

@@ -1,0 +1,5 @@
+"""Activity."""
+
+from audit import look
+
+look.head("Activity")

@@ -1,0 +1,5 @@
+"""Attribute images."""
+
+from audit import look
+
+look.head("Attribute images")

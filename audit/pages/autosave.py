@@ -1,0 +1,5 @@
+"""Auto-save."""
+
+from audit import look
+
+look.head("Auto-save")

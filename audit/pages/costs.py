@@ -1,0 +1,5 @@
+"""Costs."""
+
+from audit import look
+
+look.head("Costs")

@@ -1,0 +1,5 @@
+"""Findings."""
+
+from audit import look
+
+look.head("Findings")

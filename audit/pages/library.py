@@ -1,0 +1,5 @@
+"""Library."""
+
+from audit import look
+
+look.head("Library")

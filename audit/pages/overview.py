@@ -1,0 +1,5 @@
+"""Overview."""
+
+from audit import look
+
+look.head("Overview")

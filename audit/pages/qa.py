@@ -1,0 +1,5 @@
+"""QA sample."""
+
+from audit import look
+
+look.head("QA sample")

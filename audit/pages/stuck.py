@@ -1,0 +1,5 @@
+"""Stuck jobs."""
+
+from audit import look
+
+look.head("Stuck jobs")

@@ -1,0 +1,5 @@
+"""System."""
+
+from audit import look
+
+look.head("System")
