@@ -60,6 +60,10 @@ PEOPLE_WITH_A_ROLE = {
     "set_findings_aside",
     "bring_findings_back",
     "ask_proof",  # a check of the auto-save now
+    "begin_bulk",  # rows that were shown are frozen, to be repaired one by one
+    "take_bulk",  # and a run takes them
+    "stop_bulk",
+    "end_bulk",
 }
 WIDE_OPEN = {  # the platform's own policies, as they stood (reference/old-platform.md)
     ("api_providers", "read_providers"),
