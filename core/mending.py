@@ -10,19 +10,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 from core import autosave, images, log, matching, proof, running
 from core.audit import autosave as asked
-from core.audit.autosave import SENTENCES, Earlier, Facts, Reason
+from core.audit.autosave import SENTENCES, TITLES, Earlier, Facts, Reason
 from core.db import (
     Connection,
     activity,
     as_ours,
     assets,
     characters,
+    findings,
     jobs,
     matches,
     proofs,
@@ -30,8 +32,10 @@ from core.db import (
     repeat_on_deadlock,
     submissions,
 )
+from core.deeds import Deed, Options, Outcome, Tried, check_jobs, done, failed, job_of, refused
 from core.errors import (
     BadImage,
+    BadRequest,
     Conflict,
     NotAllowed,
     NotFound,
@@ -558,3 +562,84 @@ _DEEDS: Mapping[Reason, Callable[[_Case], None]] = MappingProxyType(
 
 CAN_MEND = frozenset(_DEEDS)
 """What a repair can set right; the rest a person decides."""
+
+
+# -- for people, and for many rows at once ---------------------------------------------------------------------------
+
+REASON = "reason"  # the option that narrows a repair to one reason
+_MOMENT = 90.0  # seconds that are "a moment ago"
+
+
+def told(repaired: Repaired, person: Person, services: Services) -> str:
+    """What a repair did, in a sentence or two: what is mended, what is left and why, or who was there before."""
+    if repaired.trouble:
+        return repaired.trouble
+    left = " ".join(f"Left: {TITLES[reason].lower()}. {why}" for reason, why in repaired.left)
+    if repaired.mended:
+        return f"Mended: {_titles(repaired.mended)}. {left}".strip()
+    if left:
+        return left
+    if repaired.earlier is not None:
+        return _told_earlier(repaired.earlier, person, services)
+    return "Nothing is wrong with it any more."
+
+
+def _told_earlier(earlier: Earlier, person: Person, services: Services) -> str:
+    seconds = max((datetime.now(UTC) - earlier.at).total_seconds(), 0.0)
+    when = "a moment ago" if seconds < _MOMENT else f"on {earlier.at:%-d %b %Y, %H:%M} UTC"
+    what = f": {_titles(earlier.mended)}" if earlier.mended else ""
+    return f"Already mended by {_called(earlier.by, person, services)} {when}{what}."
+
+
+def _titles(reasons: Sequence[Reason]) -> str:
+    return ", ".join(TITLES[reason].lower() for reason in reasons)
+
+
+def _called(who: UUID | None, person: Person, services: Services) -> str:
+    if who is None:
+        return "the studio"
+    if who == person.id:
+        return "you"
+    with services.db.as_reader(person) as conn:
+        names = {one.id: one.name for one in findings.team(conn)}
+    return names.get(who, "somebody else")
+
+
+def _only(options: Options) -> Reason | None:
+    said = options.get(REASON, "")
+    if said and said not in set(Reason):
+        raise BadRequest("There is no such reason to repair for.", field=REASON)
+    return Reason(said) if said else None
+
+
+def _repair_row(one: str, person: Person, services: Services, options: Options) -> Outcome:
+    job_id = job_of(one)
+    try:
+        repaired = repair(job_id, person, services, only=_only(options))
+    except NotFound as error:
+        with services.db.as_service() as conn:
+            proofs.forget(conn, job_id)  # purged meanwhile: there is nothing to prove
+        return refused(error.sentence)
+    sentence = told(repaired, person, services)
+    if repaired.mended:
+        return done(sentence)
+    return failed(sentence) if repaired.trouble else refused(sentence)
+
+
+def _found_repaired(one: str, services: Services, tried: Tried) -> Outcome | None:
+    earlier = _last_repair(job_of(one), services)
+    if earlier is None or earlier.by not in tried.who or earlier.at < tried.since:
+        return None
+    return done(f"Mended: {_titles(earlier.mended)}.")
+
+
+REPAIR = Deed(
+    kind="repair_autosave",
+    title="Repair",
+    roles=frozenset({Role.qa, Role.admin}),
+    check=check_jobs,
+    act=_repair_row,
+    found_done=_found_repaired,
+    noun="portrait",
+)
+"""Repairing many portraits that were shown; registered in core/bulk.py."""
