@@ -64,6 +64,12 @@ PEOPLE_WITH_A_ROLE = {
     "stock_repair_refusal",  # whether qa may repair a finding of it
     "end_stock_repair",  # and that it was repaired, by whom
     "ask_scene",  # a picture of a scene, by the way of a portrait
+    "team",  # who a finding can be given to
+    "assign_findings",
+    "note_on_finding",
+    "set_findings_aside",
+    "bring_findings_back",
+    "ask_proof",  # a check of the auto-save now
     "begin_bulk",  # rows that were shown are frozen, to be repaired one by one
     "take_bulk",  # and a run takes them
     "stop_bulk",
