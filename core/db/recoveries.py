@@ -361,6 +361,7 @@ def usual_seconds(conn: Connection, model_ids: Sequence[ModelId]) -> dict[UUID, 
         CROSS JOIN LATERAL (
             SELECT started_at, completed_at FROM public.jobs j
             WHERE j.api_model_id = m.id AND j.status = 'completed' AND j.started_at IS NOT NULL
+              AND j.completed_at IS NOT NULL
             ORDER BY j.created_at DESC LIMIT 50) r
         GROUP BY m.id
         """,
