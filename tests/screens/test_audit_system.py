@@ -223,7 +223,7 @@ def test_a_test_portrait_shows_each_step_and_clears_itself_away(pages, services)
     page.run()
     said = text_of(page)
 
-    assert "Everything works." in said
+    assert "Everything works." in page.success[0].value
     assert said.count('data-state="done"') == 5
     assert "bin for 7 days" in said
     assert rows(services.db, "SELECT id FROM public.characters WHERE deleted_at IS NULL") == []
