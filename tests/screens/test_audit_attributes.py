@@ -138,7 +138,7 @@ def test_qa_looks_and_neither_judges_nor_makes_nor_switches(services, made):
 
     assert {"make_missing", "make_again"}.isdisjoint(keys_of(page))
     assert {"cell_approved", "cell_rejected", "make_one"}.isdisjoint(keys_of(cell))
-    assert all(one.disabled for one in listed.toggle if one.key.startswith("switch_"))
+    assert [key for key in keys_of(listed) if key.startswith("switch_")] == []
     assert "Product and admin add options." in text_of(listed)
 
 
@@ -447,14 +447,20 @@ def test_an_option_that_is_no_clothed_adult_is_refused_on_the_page(audit, servic
     assert rows(services.db, "SELECT * FROM studio.attribute_options") == []
 
 
+def switch_of(page, category, value):
+    found = next(
+        key for key in keys_of(page) if key.startswith(f"switch_{f'{category}_{value}'.encode().hex()}_")
+    )
+    return page.button(key=found)
+
+
 def test_an_option_is_switched_off_and_on_again(audit, services):
     page = audit(view="Values and styles")
-    switch = next(one for one in page.toggle if one.label == "Slim is offered")
 
-    switch.set_value(False).run()
+    switch_of(page, "body", "Slim").click().run()
     assert "Slim is switched off" in page.toast[0].value
-    assert not next(one for one in page.toggle if one.label == "Slim is offered").value
-    next(one for one in page.toggle if one.label == "Slim is offered").set_value(True).run()
+    assert switch_of(page, "body", "Slim").label == "Switch on"
+    switch_of(page, "body", "Slim").click().run()
 
     assert state_of(SLIM, services).state is CellState.missing
 
@@ -537,12 +543,14 @@ def test_product_adds_a_value_and_has_it_made_for_at_most_a_dollar(browser, dash
         dialog = page.get_by_role("dialog")
         dialog.get_by_label("Spend at most, in dollars").fill("1")
         dialog.get_by_label("Spend at most, in dollars").press("Enter")
-        expect(dialog.get_by_text("Pictures")).to_be_visible()
+        expect(dialog.get_by_text("Pictures", exact=True)).to_be_visible()
         ink = dialog.locator(".au-facts dd").first.evaluate("part => getComputedStyle(part).color")
         assert min(int(part) for part in ink[4:-1].split(",")) > 180  # light on the dark dialog
         dialog.get_by_role("button", name="Make 1").click()
         expect(page.get_by_text("1 asked for.")).to_be_visible()
 
+    switched = "SELECT row_id FROM studio.audit_events WHERE action = 'attribute_option_switched'"
+    assert rows(services.db, switched) == []  # leaving a page changes nothing
     asked = rows(services.db, "SELECT category, value, style FROM studio.attribute_jobs")
     assert [tuple(row) for row in asked] == [("age", "90s", "realistic")]
     work(services)
