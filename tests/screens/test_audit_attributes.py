@@ -497,7 +497,7 @@ def test_product_reviews_everything_by_keyboard(browser, dashboard, services, ma
         page.get_by_role("button", name="Review 3").click(timeout=30_000)
         expect(page.get_by_role("heading", name="20s, Realistic")).to_be_visible()
         settled(page)
-        assert page.get_by_test_id("stImage").locator("img").evaluate("image => image.naturalWidth") == 512
+        expect(page.get_by_test_id("stImage").locator("img")).to_have_js_property("naturalWidth", 512)
         page.keyboard.press("a")
         expect(page.get_by_role("heading", name="Slim, Anime")).to_be_visible()
         settled(page)
