@@ -162,6 +162,12 @@ class Settings(BaseSettings):
         le=23,
         description="Hour (UTC) at which the library's rows and objects are compared, once a day.",
     )
+    proof_every: int = Field(
+        default=1,
+        ge=1,
+        le=24,
+        description="Hours between two checks of every portrait's rows; files are read at PROOF_HOUR.",
+    )
     give_up_after: float = Field(
         default=1800.0,
         ge=1,
