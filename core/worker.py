@@ -33,7 +33,20 @@ from pgqueuer.models import Schedule
 from pgqueuer.queries import Queries
 from pgqueuer.types import Channel
 
-from core import autosave, callbacks, cleaning, log, matching, proof, publishing, queue, recovery, running
+from core import (
+    autosave,
+    callbacks,
+    cleaning,
+    log,
+    matching,
+    notices,
+    proof,
+    publishing,
+    queue,
+    recovery,
+    running,
+    stock,
+)
 from core.db import models, workers
 from core.errors import NotFound, StudioError
 from core.services import CONFIRMS, RESCUES, Services
@@ -213,6 +226,24 @@ def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
 
     manager.schedule("prove", f"17 {services.settings.proof_hour} * * *")(prove)
 
+    async def watch(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, _watch, services)
+
+    manager.schedule("watch", _every(services.settings.health_every))(watch)
+
+    async def scan(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, stock.put_off, services, stock.scan)
+
+    manager.schedule("scan", f"37 {services.settings.stock_hour} * * *")(scan)
+
+    async def scan_if_asked(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, stock.put_off, services, stock.scan_if_asked)
+
+    manager.schedule("scan_if_asked", _every(services.settings.recovery_every))(scan_if_asked)
+
     async def prove_rows(_schedule: Schedule) -> None:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(threads.files, partial(_prove, services, with_objects=False))
@@ -269,6 +300,13 @@ def _prove(services: Services, *, with_objects: bool = True) -> None:
         StudioError
     ) as error:  # another worker is at it, or the store is away: tomorrow's goes on from there
         _log.warning("proof_put_off", code=error.reason)
+
+
+def _watch(services: Services) -> None:
+    try:
+        notices.watch(services)
+    except StudioError as error:
+        _log.warning("health_put_off", code=error.reason)
 
 
 def _check_now(run_id: JobId, services: Services) -> None:

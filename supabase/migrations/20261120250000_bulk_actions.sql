@@ -192,3 +192,12 @@ begin
 end $$;
 revoke execute on function studio.end_bulk(uuid, uuid) from public;
 grant execute on function studio.end_bulk(uuid, uuid) to authenticated;
+
+-- What the queue has in hand, as the dashboard reads it to tell a stuck job from one that waits: no payload, no time of
+-- anybody's, and only for people with a role. The view reads with its owner's rights; the queue itself stays closed.
+create view studio.live_entries with (security_barrier = true) as
+select q.id, q.dedupe_key, q.status, q.execute_after
+from studio_queue.pgqueuer q
+where q.status in ('queued', 'picked') and studio.has_role('qa', 'product', 'admin');
+revoke all on studio.live_entries from public;
+grant select on studio.live_entries to authenticated;

@@ -1,354 +1,392 @@
-"""How well portraits are saved, over time: a check that a person asks for, its history, the list, and what a silent
-store means: not checked is not passed.
-"""
+"""The health rules: each finds what it is for, says it in words with numbers, leads to a page, and is quiet otherwise."""
 
-import threading
-import time
-from dataclasses import replace
+from __future__ import annotations
+
+import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import uuid4
 
+import psycopg
 import pytest
 
-from core import mending, proof, worker
-from core.audit import autosave
-from core.audit.autosave import WHOLE, Check, Health, Outcome, ProofFilter, Reason, health_of
-from core.errors import Conflict, NotAllowed, StorageFailed
-from core.storage import LIBRARY
+from core import attributes, budgets, generation, health, notices
+from core.audit import troubles
+from core.audit.troubles import Rate
+from core.errors import DatabaseUnavailable, NotAllowed, QueryTimedOut, StorageFailed
+from core.health import WATCHER, Severity
 from core.values import Role
 from tests import builders
-from tests.contracts.test_proof import by_hand, paths
+from tests.builders import a_character, a_person, a_waiting_job, work
+
+
+@pytest.fixture
+def services(build):
+    """As in an installation: nobody is taken for dead because a test machine is busy."""
+    return build(heartbeat_seconds=30, stuck_after=600)
 
 
 @pytest.fixture
 def qa(services):
-    return builders.a_person(services.db, "quinn", Role.qa)
+    return a_person(services.db, "quinn", Role.qa)
 
 
 @pytest.fixture
-def character(services, ana):
-    return builders.a_character(ana, services)
+def pictured(services):
+    """Every attribute image is there."""
+    with services.db.as_service() as conn:
+        for cell in attributes.all_cells(services.catalog):
+            table = "style_images" if cell.category == "style" else "attribute_images"
+            columns = "style" if cell.category == "style" else "category, value, style"
+            values = (cell.style,) if cell.category == "style" else (cell.category, cell.value, cell.style)
+            conn.execute(
+                f"INSERT INTO public.{table} ({columns}, image_url)"
+                f" VALUES ({', '.join(['%s'] * len(values))}, 'assets/x.jpg')",
+                values,
+            )
+
+
+def found(services, person=WATCHER):
+    return {one.rule: one for one in health.look(person, services).problems}
+
+
+def sql(services, statement, *values):
+    with psycopg.connect(services.db.dsn, autocommit=True) as conn:
+        conn.execute("SET session_replication_role = replica")
+        conn.execute(statement, values)
+
+
+def a_live_worker(services):
+    sql(services, "INSERT INTO studio.workers (id, host, pid) VALUES (gen_random_uuid(), 'here', 1)")
 
 
 @pytest.fixture
-def saved(services, ana, character):
-    return builders.a_finished_portrait(ana, services, character).job.id
+def flux(services, ana):
+    return next(
+        each.model.id
+        for each in generation.models_for(ana, services)
+        if each.model.model_key == "fal-ai/flux/dev"
+    )
 
 
-class Silent:
-    """The same store, which answers nothing while `is_silent`."""
+def test_a_quiet_world_has_no_problem(services, pictured, qa):
+    seen = health.look(qa, services)
 
-    def __init__(self, storage, *calls):
-        self._storage, self._calls, self.is_silent = storage, calls, True
-
-    def __getattr__(self, name):
-        if name in self._calls and self.is_silent:
-            return self._fail
-        return getattr(self._storage, name)
-
-    def _fail(self, *_args, **_named):
-        raise StorageFailed("The store does not answer. Try again in a moment.")
+    assert seen.problems == ()
+    assert seen.unanswered == ()
+    assert seen.is_well
+    assert seen.asked == tuple(rule.code for rule in health.RULES)
 
 
-@pytest.fixture
-def silent(services):
-    return replace(services, storage=Silent(services.storage, "sizes", "digest"))
+def test_a_busy_but_healthy_world_has_no_problem(services, pictured, ana, flux):
+    a_live_worker(services)
+    builders.a_finished_portrait(ana, services, a_character(ana, services), model_id=flux)
+    a_waiting_job(ana, services, a_character(ana, services, name="Second"))
+
+    assert health.look(WATCHER, services).problems == ()
 
 
-def asked(services, person, question):
-    with services.db.as_reader(person) as conn:
-        return question(conn)
+def test_stuck_jobs_are_counted_with_how_long_they_stand(services, pictured, ana):
+    asked = a_waiting_job(ana, services, a_character(ana, services))
+    sql(
+        services,
+        "UPDATE public.jobs SET status = 'processing', created_at = now() - interval '1 hour',"
+        " heartbeat_at = now() - interval '40 minutes', started_at = now() - interval '1 hour' WHERE id = %s",
+        asked.job_id,
+    )
+
+    problem = found(services)["jobs.stuck"]
+
+    assert problem.sentence.startswith("1 job stands still, the oldest for 40 min")
+    assert (problem.page, problem.severity, problem.counted.number) == ("stuck", Severity.bad, 1)
 
 
-def health(services, person, **which):
-    return asked(services, person, lambda conn: autosave.latest(conn, **which))
+def test_a_job_that_lives_is_not_stuck(services, pictured, ana):
+    a_live_worker(services)
+    asked = a_waiting_job(ana, services, a_character(ana, services))
+    sql(
+        services,
+        "UPDATE public.jobs SET status = 'processing', heartbeat_at = now(), started_at = now() - interval '1 hour'"
+        " WHERE id = %s",
+        asked.job_id,
+    )
+
+    assert found(services) == {}
 
 
-# ---- one word for seven checks
+def test_an_unknown_outcome_leads_to_its_list(services, pictured, ana, fal, flux):
+    fal.fault("submit", "reset_after")
+    a_waiting_job(ana, services, a_character(ana, services), model_id=flux)
+    work(services)
+
+    problem = found(services)["jobs.outcome_unknown"]
+
+    assert "1 paid request left without a receipt" in problem.sentence
+    assert problem.page == "jobs"
+
+
+def test_a_paid_result_at_risk_comes_first_with_its_deadline(services, ana, fal, flux):
+    asked = a_waiting_job(ana, services, a_character(ana, services), model_id=flux)
+    sql(
+        services,
+        "INSERT INTO studio.submissions (job_id, attempt, lease, provider, model_key, request_id, receipt, received_at,"
+        " result_expires_at) VALUES (%s, 1, 1, 'fal', 'm', 'r', '{}', now(), now() + interval '8 minutes')",
+        asked.job_id,
+    )
+
+    first = health.look(WATCHER, services).problems[0]
+
+    assert first.rule == "results.at_risk"
+    assert "1 paid result is not with us yet" in first.sentence
+    assert first.nearest is not None
+    assert timedelta(minutes=7) < first.nearest - datetime.now(UTC) < timedelta(minutes=8)
+
+
+def test_a_queue_without_a_worker_is_said_and_with_one_it_is_not(services, pictured, ana):
+    a_waiting_job(ana, services, a_character(ana, services))
+    assert "1 entry waits" in found(services)["worker.none"].sentence
+
+    a_live_worker(services)
+
+    assert "worker.none" not in found(services)
+
+
+def test_a_slow_queue_is_named_with_how_long_its_first_waits(services, pictured, ana):
+    a_live_worker(services)
+    a_waiting_job(ana, services, a_character(ana, services))
+    sql(services, "UPDATE studio_queue.pgqueuer SET execute_after = now() - interval '20 minutes'")
+
+    problem = found(services)["queue.old"]
+
+    assert "20 min" in problem.sentence
+    assert problem.subject.startswith("portrait_")
+
+
+def test_a_paused_provider_says_why(services, pictured):
+    sql(
+        services,
+        "INSERT INTO studio.provider_state (provider, paused_until, why)"
+        " VALUES ('fal', now() + interval '20 minutes', 'the balance is empty')",
+    )
+
+    problem = found(services)["provider.paused"]
+
+    assert problem.title == "fal is paused"
+    assert "the balance is empty" in problem.sentence
+    assert "20 min" in problem.sentence
+
+
+def test_portraits_that_fail_a_check_lead_to_auto_save(services, pictured):
+    sql(
+        services,
+        "INSERT INTO studio.proof_results (job_id, ended_at, row_codes) VALUES (gen_random_uuid(), now(), '{NO_PORTRAIT}')",
+    )
+
+    assert found(services)["autosave.broken"].page == "autosave"
+
+
+def test_a_portrait_that_is_not_saved_for_long_is_auto_saves_lag(services, pictured, ana):
+    done = builders.a_finished_portrait(ana, services, a_character(ana, services))
+    sql(services, "UPDATE public.jobs SET stage = NULL, completed_at = now() - interval '1 hour'")
+    sql(services, "DELETE FROM public.user_library WHERE job_id = %s", done.job.id)
+
+    assert "60 min" in found(services)["autosave.lag"].sentence
+
+
+def test_not_checked_is_not_passed(services, pictured, ana):
+    builders.a_finished_portrait(ana, services, a_character(ana, services))
+    assert "autosave.not_checked" not in found(services)
+
+    sql(services, "UPDATE public.jobs SET completed_at = now() - interval '2 days'")
+    assert "never run to its end" in found(services)["autosave.not_checked"].sentence
+    sql(
+        services,
+        "INSERT INTO studio.proof_runs (with_objects, expected, started_at, finished_at)"
+        " VALUES (true, 1, now() - interval '3 days', now() - interval '3 days')",
+    )
+    assert "ended 3 days ago" in found(services)["autosave.not_checked"].sentence
+    sql(services, "UPDATE studio.proof_runs SET finished_at = now()")
+
+    assert "autosave.not_checked" not in found(services)
+
+
+def test_findings_are_told_by_family_and_auto_saves_are_told_once(services, pictured):
+    with services.db.as_service() as conn:
+        for number in range(3):
+            conn.execute("SELECT studio.note_finding('job.which_character', 'jobs', %s, 'x')", (str(number),))
+        conn.execute("SELECT studio.note_finding('autosave.no_portrait', 'jobs', 'x', 'x')")
+
+    findings = [one for one in health.look(WATCHER, services).problems if one.rule == "findings.open"]
+
+    assert [(one.subject, one.counted.number) for one in findings] == [("job", 3)]
+    assert "3 findings are open" in findings[0].sentence
 
 
 @pytest.mark.parametrize(
-    ("answers", "word"),
+    ("limit", "severity", "words"),
+    [("10", None, None), ("1.20", Severity.warn, "nearly"), ("0.90", Severity.bad, "refused")],
+)
+def test_a_budget_is_told_when_it_is_nearly_used_up(services, pictured, ana, limit, severity, words):
+    admin = a_person(services.db, "ada", Role.admin)
+    budgets.save(Decimal(limit), budgets.Period.month, admin, services, hard=True)
+    sql(
+        services,
+        "INSERT INTO studio.cost_entries (job_id, user_id, provider, model_key, kind, amount_usd)"
+        " SELECT %s::uuid, %s, 'fal', 'm', k, 1 FROM unnest(array['estimated', 'computed']) k",
+        uuid4(),
+        ana.id,
+    )
+
+    problem = found(services).get("budget.spent")
+
+    assert (problem and problem.severity) == severity
+    if words:
+        assert words in problem.title + problem.sentence
+        assert "$1.00" in problem.sentence
+
+
+def test_missing_attribute_images_are_counted(services):
+    problem = found(services)["attributes.missing"]
+
+    assert problem.sentence.startswith("44 of 44")
+    assert problem.page == "attributes"
+
+
+def test_a_dropped_trigger_is_named(services, pictured):
+    with psycopg.connect(services.db.dsn, autocommit=True) as conn:
+        conn.execute("DROP TRIGGER audit_events_append_only ON studio.audit_events")
+
+    problem = found(services)["schema.missing"]
+
+    assert "trigger audit_events_append_only on studio.audit_events" in problem.sentence
+    assert problem.page == "system"
+
+
+def test_a_migration_that_was_not_applied_is_named_before_its_parts(services, pictured):
+    sql(services, "DELETE FROM studio.schema_migrations WHERE version = '20261120255000'")
+
+    problem = found(services)["schema.not_migrated"]
+
+    assert "20261120255000_health.sql" in problem.sentence
+
+
+def test_a_store_that_does_not_answer_is_told_and_an_old_look_is_none(services, pictured, monkeypatch):
+    assert notices.look_at_store(services)
+    assert "store.silent" not in found(services)
+
+    sql(services, "UPDATE studio.health_looks SET at = now() - interval '1 hour'")
+    assert "Not checked is not passed" in found(services)["store.silent"].sentence
+
+    def away(*_):
+        raise StorageFailed("The disk is gone.")
+
+    monkeypatch.setattr(services.storage, "sizes", away)
+    notices.look_at_store(services)
+
+    assert "The disk is gone." in found(services)["store.silent"].sentence
+
+
+@pytest.mark.parametrize(
+    ("ended", "failed", "usual", "told"),
     [
-        ((None,) * 7, Health.well),
-        ((None,) * 6 + (Reason.OLDER_FLOW,), Health.well),
-        ((None,) * 6 + (Reason.STORAGE_SILENT,), Health.not_proven),
-        ((None, None, None, Reason.OBJECTS_NOT_ASKED, None, None, None), Health.not_proven),
-        ((Reason.STORAGE_SILENT,) * 6 + (Reason.NO_IMAGE,), Health.broken),
-        ((Reason.NO_RESULT,) * 7, Health.nothing),
-        ((Reason.NOT_FINISHED,) * 7, Health.not_proven),
+        (9, 9, (1000, 0), None),  # too few to judge
+        (100, 0, (1000, 0), None),
+        (100, 6, (1000, 50), None),  # as usual
+        (100, 9, (1000, 50), None),  # not twice
+        (12, 2, (1000, 80), None),  # twice, and within chance
+        (
+            100,
+            30,
+            (1000, 50),
+            "30 of 100 failed in the last 6 hours (30%); usual are 5%, by the 1,000 before",
+        ),
+        (10, 8, (3, 0), "too little before"),
+        (10, 3, (3, 0), None),
     ],
 )
-def test_what_was_not_checked_is_never_well(answers, word):
-    assert health_of(answers) is word
+def test_a_failure_rate_is_above_usual_only_with_a_basis(ended, failed, usual, told):
+    rate = Rate(
+        provider="fal",
+        model_key="m",
+        model="M",
+        ended=ended,
+        failed=failed,
+        usual_ended=usual[0],
+        usual_failed=usual[1],
+    )
+
+    said = health.above_usual(rate)
+
+    assert (told is None) == (said is None)
+    assert told is None or told in said
 
 
-NOT_PASSED = [one for one in Reason if autosave.outcome_of(one) is Outcome.not_checked]
-
-
-@pytest.mark.parametrize("reason", NOT_PASSED)
-def test_every_reason_not_to_check_keeps_a_portrait_from_being_well(reason):
-    assert health_of((None,) * 3 + (reason,) + (None,) * 3) is Health.not_proven
-
-
-def test_a_silent_store_never_counts_as_healthy(services, silent, qa, saved):
-    facts = asked(services, qa, lambda conn: autosave.facts_page(conn, ProofFilter())).rows
-
-    [shown] = proof.look_at_page(facts, silent.storage)
-    looked = proof.look_or_rows(saved, silent).proof
-    with pytest.raises(StorageFailed):
-        proof.run_proof(silent, with_objects=True)
-
-    for one in (shown, looked):
-        assert one.health is Health.not_proven
-        assert one.reason(Check.library_object) is Reason.STORAGE_SILENT
-        assert one.reason(Check.thumbnail) is Reason.STORAGE_SILENT
-    assert health(services, qa) == {}  # a check that stopped says nothing of health
-    [stopped] = asked(services, qa, autosave.under_way)
-    assert "does not answer" in stopped.trouble
-    assert proof.look_at_page(facts, services.storage)[0].health is Health.well
-
-
-def test_one_file_that_cannot_be_read_leaves_its_portrait_unproven(services, qa, saved):
-    one_silent = replace(services, storage=Silent(services.storage, "digest"))
-
-    proof.run_proof(one_silent, with_objects=True)
-
-    whole = health(services, qa)[WHOLE]
-    assert (whole.passed, whole.failed, whole.not_checked) == (0, 0, 1)
-    assert health(services, qa)[Check.library_object].share is None
-
-
-# ---- history
-
-
-def test_every_finished_check_leaves_a_line_a_check_in_the_history(services, ana, qa, character, saved):
-    lost = builders.a_finished_portrait(ana, services, character).job.id
-    by_hand(services, "DELETE FROM user_library WHERE job_id = %s", lost)
-
-    run = proof.run_proof(services, with_objects=True)
-    proof.run_proof(services)
-    proof.run_proof(services, since=datetime.now(UTC) - timedelta(hours=1))
-
-    files = health(services, qa, with_objects=True)
-    assert {line.run_id for line in files.values()} == {run.id}
-    assert set(files) == {*Check, WHOLE}
-    row = files[Check.library_row]
-    assert (row.passed, row.failed, row.not_checked, row.not_applicable, row.share) == (1, 1, 0, 0, 0.5)
-    assert (files[WHOLE].passed, files[WHOLE].failed, files[WHOLE].looked_at) == (1, 1, 2)
-    by_rows = health(services, qa, with_objects=False)[WHOLE]
-    assert (by_rows.passed, by_rows.failed, by_rows.not_checked) == (0, 1, 1)
-    lines = asked(services, qa, lambda conn: autosave.history(conn, datetime.now(UTC) - timedelta(days=1)))
-    assert len(lines) == 16  # of all portraits, both kinds; a check of one hour is not comparable
-    assert builders.one(services.db, "SELECT count(*) FROM studio.health_history") == 24
-
-
-def test_a_long_history_shows_the_last_check_of_each_day(services, qa, saved):
-    proof.run_proof(services)
-    with services.db.as_service() as conn:
-        conn.execute(
-            """
-            INSERT INTO studio.health_history (run_id, check_name, at, with_objects, passed, failed, not_checked, not_applicable)
-            SELECT gen_random_uuid(), 'whole', date_trunc('day', now()) - make_interval(days => d, hours => h) + interval '1 minute',
-                   false, 100 - h, 0, 0, 0
-            FROM generate_series(1, 20) d, generate_series(0, 5) h
-            """
+def test_failures_of_a_model_are_read_without_what_people_asked_for_wrongly(services, pictured, flux, ana):
+    jobs = (
+        [("failed", "PROVIDER_FAILED")] * 8 + [("failed", "CONTENT_REFUSED")] * 20 + [("completed", None)] * 4
+    )
+    for status, code in jobs:
+        sql(
+            services,
+            "INSERT INTO public.jobs (user_id, job_type, status, api_model_id, error_code, metadata, completed_at)"
+            " VALUES (%s, 'image', %s, %s, %s, %s, now())",
+            ana.id,
+            status,
+            flux,
+            code,
+            json.dumps({}),
         )
 
-    lines = asked(services, qa, lambda conn: autosave.history(conn, datetime.now(UTC) - timedelta(days=30)))
-    days = [line for line in lines if line.check == WHOLE]
+    problem = found(services)["failures.above_usual"]
 
-    assert len(days) == len({line.at.date() for line in days})
-    assert [line.at for line in days] == sorted(line.at for line in days)
-
-
-# ---- a check that a person asks for
+    assert "8 of 12 failed" in problem.sentence
+    assert problem.query == {"q": "status:failed provider:fal since:6h"}
 
 
-def test_a_check_is_carried_out_by_a_worker_and_recorded(services, qa, saved):
-    run_id, is_new = proof.ask(qa, services, with_objects=True)
-    [waiting] = asked(services, qa, autosave.under_way)
+def test_a_rule_that_fails_leaves_the_others_standing(services, pictured, ana, monkeypatch):
+    a_waiting_job(ana, services, a_character(ana, services))
 
-    builders.work(services)
+    def slow(*_, **__):
+        raise QueryTimedOut("too slow")
 
-    run = asked(services, qa, lambda conn: autosave.run(conn, run_id))
-    assert is_new
-    assert (waiting.id, waiting.waits, waiting.expected, waiting.asked_by) == (run_id, True, 1, qa.id)
-    assert (run.looked_at, run.waits, run.finished_at is not None) == (1, False, True)
-    assert asked(services, qa, autosave.under_way) == []
-    assert builders.rows(services.db, "SELECT who, action, row_id FROM studio.audit_events") == [
-        (qa.id, "proof_asked", str(run_id))
-    ]
+    monkeypatch.setattr(troubles, "stuck", slow)
+    seen = health.look(WATCHER, services)
 
-
-def test_who_asks_for_the_same_check_again_is_shown_the_one_under_way(services, qa, saved):
-    first, _ = proof.ask(qa, services)
-    week = datetime.now(UTC) - timedelta(days=7)
-
-    assert proof.ask(qa, services) == (first, False)
-    assert proof.ask(qa, services, since=week) == (first, False)  # it looks at those too
-    assert proof.ask(qa, services, with_objects=True)[1]
-    assert builders.one(services.db, "SELECT count(*) FROM studio.audit_events") == 2
+    assert [(one.rule, one.timed_out) for one in seen.unanswered] == [("jobs.stuck", True)]
+    assert "jobs.stuck" not in seen.asked
+    assert not seen.is_well
+    assert "worker.none" in {one.rule for one in seen.problems}
 
 
-def test_a_wider_check_than_the_one_under_way_is_a_new_one(services, qa, saved):
-    proof.ask(qa, services, since=datetime.now(UTC) - timedelta(hours=1))
+def test_a_database_that_is_away_is_said_at_once(services, monkeypatch):
+    def away(*_, **__):
+        raise DatabaseUnavailable("away")
 
-    assert proof.ask(qa, services)[1]
-
-
-def test_the_scheduled_check_leaves_one_that_a_person_waits_for_alone(services, qa, saved):
-    run_id, _ = proof.ask(qa, services, since=datetime.now(UTC) - timedelta(hours=1))
-
-    proof.run_proof(services, resume=True)
-    builders.work(services)
-
-    assert asked(services, qa, lambda conn: autosave.run(conn, run_id)).finished_at is not None
+    monkeypatch.setattr(troubles, "stuck", away)
+    with pytest.raises(DatabaseUnavailable):
+        health.look(WATCHER, services)
 
 
-def test_a_check_that_was_killed_in_the_middle_goes_on_where_it_stood(
-    services, ana, qa, character, monkeypatch
-):
-    for _ in range(5):
-        builders.a_finished_portrait(ana, services, character)
-    monkeypatch.setattr(proof, "_ROWS_AT_ONCE", 2)
-    run_id, _ = proof.ask(qa, services)
-    keep = proof._keep
-
-    def keep_and_die(*args):
-        kept = keep(*args)
-        raise StorageFailed("gone")  # the process ends here, for all the run knows
-        return kept
-
-    monkeypatch.setattr(proof, "_keep", keep_and_die)
-    with pytest.raises(StorageFailed):
-        proof.carry_out(run_id, services)
-    [left] = asked(services, qa, autosave.under_way)
-    monkeypatch.setattr(proof, "_keep", keep)
-
-    done = proof.carry_out(run_id, services)
-
-    assert (left.looked_at, left.trouble) == (2, "gone")
-    assert (done.id, done.looked_at, done.trouble) == (run_id, 5, None)
-    assert proof.carry_out(run_id, services) is None
+def test_an_editor_and_a_customer_do_not_see_the_health_of_the_whole(services, ana, customer):
+    for person in (ana, customer):
+        with pytest.raises(NotAllowed):
+            health.look(person, services)
+        for question in ("queue_stand()", "schedule_stand()", "applied_migrations()"):
+            with pytest.raises(NotAllowed), services.db.as_reader(person) as conn:
+                conn.execute(f"SELECT * FROM studio.{question}")
+        with services.db.as_reader(person) as conn:
+            assert conn.execute("SELECT count(*) FROM studio.health_state").fetchone() == (0,)
 
 
-def test_a_live_worker_carries_out_what_was_asked(services, qa, saved, live_worker, eventually):
-    run_id, _ = proof.ask(qa, services)
+def test_looking_changes_nothing(services, ana):
+    a_waiting_job(ana, services, a_character(ana, services))
+    before = builders.rows(
+        services.db, "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables"
+    )
 
-    eventually(lambda: asked(services, qa, lambda conn: autosave.run(conn, run_id)).finished_at is not None)
+    health.look(WATCHER, services)
 
-
-@pytest.mark.parametrize(("hours", "line"), [(1, "41 */1 * * *"), (6, "41 */6 * * *"), (24, "41 0 * * *")])
-def test_rows_are_checked_as_often_as_the_setting_says(hours, line):
-    assert worker._hourly(hours) == line
-
-
-# ---- the list and its groups
-
-
-def test_the_list_narrows_by_character_provider_person_and_reason(services, ana, ben, qa, character, saved):
-    other = builders.a_character(ben, services, name="Mandrake Root")
-    second = builders.a_finished_portrait(ben, services, other).job.id
-    by_hand(services, "UPDATE user_library SET tags = '{}' WHERE job_id = %s", second)
-    proof.run_proof(services)
-
-    def ids(**wanted):
-        page = asked(services, qa, lambda conn: autosave.facts_page(conn, ProofFilter(**wanted)))
-        return {one.proof.job_id for one in page.rows}
-
-    assert ids() == {saved, second}
-    assert ids(character="mandr") == ids(character=str(other.id)) == {second}
-    assert ids(character="nobody") == set()
-    assert ids(provider="fal") == {saved, second}
-    assert ids(provider="sketch") == set()
-    assert ids(user_id=ben.id) == {second}
-    assert ids(only_broken=True) == ids(reason=Reason.WRONG_TAGS) == {second}
-    assert ids(reason=Reason.NO_PORTRAIT) == set()
-    assert ids(only_broken=True, user_id=ana.id) == set()
-    assert ids(since=datetime.now(UTC) + timedelta(hours=1)) == set()
-
-
-@pytest.mark.parametrize("only_broken", [False, True])
-def test_the_list_turns_its_pages_both_ways_without_a_gap(services, ana, qa, character, only_broken):
-    made = [builders.a_finished_portrait(ana, services, character).job.id for _ in range(5)]
-    by_hand(services, "UPDATE jobs SET completed_at = '2026-11-01'")  # all at one moment
-    by_hand(services, "UPDATE user_library SET tags = '{}'")
-    proof.run_proof(services)
-    wanted = ProofFilter(only_broken=only_broken)
-
-    def turned(**place):
-        return asked(services, qa, lambda conn: autosave.facts_page(conn, wanted, limit=2, **place))
-
-    first = turned()
-    second = turned(before=first.older)
-    third = turned(before=second.older)
-    back = turned(after=third.newer)
-
-    seen = [one.proof.job_id for page in (first, second, third) for one in page.rows]
-    assert seen == sorted(made, reverse=True)
-    assert third.older is None
-    assert [one.proof.job_id for one in back.rows] == seen[2:4]
-    assert back.newer is not None
-
-
-def test_reasons_are_grouped_with_count_oldest_and_an_example(services, ana, qa, character, saved):
-    second = builders.a_finished_portrait(ana, services, character).job.id
-    by_hand(services, "UPDATE user_library SET tags = '{}'")
-    by_hand(services, "DELETE FROM character_portraits WHERE job_id = %s", second)
-    proof.run_proof(services)
-    by_hand(services, "UPDATE studio.proof_results SET broken_since = '2026-11-02' WHERE job_id = %s", saved)
-
-    groups = {one.reason: one for one in asked(services, qa, lambda c: autosave.reasons(c, ProofFilter()))}
-    bounded = asked(services, qa, lambda conn: autosave.reasons(conn, ProofFilter(), most=1))
-
-    tags = groups[Reason.WRONG_TAGS]
-    assert (tags.counted.number, tags.counted.more, tags.example) == (2, False, saved)
-    assert tags.oldest_at == datetime(2026, 11, 2, tzinfo=UTC)
-    assert groups[Reason.NO_PORTRAIT].counted.number == 1
-    assert all(one.counted.more for one in bounded)
-
-
-# ---- two people at once
-
-
-def test_of_two_people_who_repair_at_once_one_does_it_and_both_are_told(services, build, ana, qa, saved):
-    _, library, _ = paths(services, saved)
-    services.storage.delete(LIBRARY, library)
-    rita = builders.a_person(services.db, "rita", Role.qa)
-    begun, told = threading.Barrier(2), {}
-    elsewhere = build()
-
-    def repair(person, given):
-        begun.wait()
-        told[person.name] = mending.repair(saved, person, given)
-
-    hands = [threading.Thread(target=repair, args=pair) for pair in ((qa, services), (rita, elsewhere))]
-    [hand.start() for hand in hands]
-    [hand.join() for hand in hands]
-
-    [first] = [name for name, done in told.items() if done.mended]
-    [second] = [name for name, done in told.items() if not done.mended]
-    by = {"quinn": qa, "rita": rita}[first]
-    assert told[first].mended == (Reason.OBJECT_MISSING,)
-    assert told[first].earlier is None
-    assert (told[second].earlier.by, told[second].earlier.mended) == (by.id, (Reason.OBJECT_MISSING,))
-    assert builders.rows(
-        services.db, "SELECT who FROM studio.audit_events WHERE action = 'autosave_repaired'"
-    ) == [(by.id,)]
-
-
-def test_who_waits_too_long_for_anothers_repair_is_told_so(services, qa, saved, monkeypatch):
-    monkeypatch.setattr(mending, "_WAIT", 0.1)
-    started = time.monotonic()
-
-    with mending._alone(saved, services), pytest.raises(Conflict) as refused:
-        mending.repair(saved, qa, services)
-
-    assert refused.value.reason == "REPAIR_RUNNING"
-    assert time.monotonic() - started < 5
-    assert mending.repair(saved, qa, services).mended == ()
-
-
-def test_repairing_needs_the_role(services, ana, saved):
-    with pytest.raises(NotAllowed):
-        mending.repair(saved, ana, services)
+    after = builders.rows(
+        services.db, "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables"
+    )
+    assert after == before
