@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-import altair as alt
-import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from audit import look, tables, words
@@ -19,6 +18,7 @@ _SPANS = {"14 days": 14, "90 days": 90}
 _WHOLE_TITLE = "The portrait as a whole"
 _NAMES = {_WHOLE_TITLE: WHOLE, **{CHECK_TITLES[check]: check.value for check in Check}}
 _BY_FILES = {WHOLE, Check.workspace, Check.library_object, Check.thumbnail}
+_TICKS = 6
 _COLOURS = {"failed": "#dc3d57", "not checked": "#d98a1f"}  # read on light and on dark ground
 
 
@@ -70,41 +70,39 @@ def _said(line: HealthLine) -> str:
 
 
 def _chart(lines: Sequence[HealthLine]) -> None:
-    frame = pd.DataFrame(
+    """A bar a check: what failed, and above it what was not checked. Equal steps: checks come when they come."""
+    places = list(range(len(lines)))
+    at = [f"{line.at.astimezone(words.zone()):%-d %b, %H:%M}" for line in lines]
+    chart = go.Figure(
         [
-            {
-                "at": f"{line.at.astimezone(words.zone()):%-d %b, %H:%M}",
-                "place": place,
-                "answer": answer,
-                "portraits": number,
-                "passed": line.passed,
-            }
-            for place, line in enumerate(lines)
-            for answer, number in (("failed", line.failed), ("not checked", line.not_checked))
+            go.Bar(
+                name=answer,
+                x=places,
+                y=[getattr(line, field) for line in lines],
+                marker_color=_COLOURS[answer],
+                marker_line_width=0,
+                customdata=[[moment, line.passed] for moment, line in zip(at, lines, strict=True)],
+                hovertemplate=f"%{{customdata[0]}}<br>%{{y:,}} {answer}, %{{customdata[1]:,}} passed<extra></extra>",
+            )
+            for answer, field in (("failed", "failed"), ("not checked", "not_checked"))
         ]
     )
-    bars = (
-        alt.Chart(frame)
-        .mark_bar(size=max(3, min(22, 900 // len(lines) - 3)))
-        .encode(
-            x=alt.X(
-                "at:N",
-                sort=alt.EncodingSortField("place"),
-                title=None,
-                axis=alt.Axis(labelAngle=0, labelOverlap="greedy"),
-            ),
-            y=alt.Y("portraits:Q", title="portraits", axis=alt.Axis(tickMinStep=1, tickCount=4)),
-            color=alt.Color(
-                "answer:N",
-                title=None,
-                scale=alt.Scale(domain=list(_COLOURS), range=list(_COLOURS.values())),
-                legend=alt.Legend(orient="top"),
-            ),
-            tooltip=["at", "answer", "portraits", "passed"],
-        )
-        .properties(height=190)
+    shown = places[:: max(1, len(places) // _TICKS)]
+    chart.update_layout(
+        barmode="stack",
+        height=220,
+        bargap=0.35 if len(lines) > 1 else 0.9,
+        margin={"l": 0, "r": 0, "t": 8, "b": 0},
+        legend={"orientation": "h", "y": 1.18, "x": 0},
+        xaxis={
+            "tickvals": shown,
+            "ticktext": [at[place] for place in shown],
+            "fixedrange": True,
+            "title": None,
+        },
+        yaxis={"rangemode": "tozero", "fixedrange": True, "title": None, "tickformat": ",d", "nticks": 4},
     )
-    st.altair_chart(bars, key="health_chart")
+    st.plotly_chart(chart, key="health_chart", config={"displayModeBar": False})
 
 
 def _sheet(lines: Sequence[HealthLine]) -> Sheet:

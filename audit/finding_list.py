@@ -26,7 +26,7 @@ from core.values import Person
 EVERY = 30.0  # seconds between two looks while live
 PER_PAGE = 50
 _IN_FILE_AT_ONCE = 500
-_SHOWN_GROUPS = 8
+_SHOWN_GROUPS = 6
 _SAID = {state: said for said, state in STATES.items()}
 _COLUMNS = (
     "finding", "rule", "title", "sentence", "table", "row", "state", "first_seen", "last_seen", "times", "owner", "note",
@@ -126,11 +126,11 @@ def _table(rows: Sequence[FindingRow], names: Names, chosen: Chosen) -> list[Fin
         row_height=36,
         column_config={
             "Rule": st.column_config.TextColumn(width=190),
-            "What was found": st.column_config.TextColumn(width=330),
-            "Row": st.column_config.TextColumn(width=136),
+            "What was found": st.column_config.TextColumn(width=318),
+            "Row": st.column_config.TextColumn(width=158),
             "First seen": st.column_config.TextColumn(width=88),
             "Last seen": st.column_config.TextColumn(width=88),
-            "Times": st.column_config.NumberColumn(width=52, format="localized"),
+            "Times": st.column_config.NumberColumn(width=58, format="localized"),
             "Owner": st.column_config.TextColumn(width=110),
             "Note": st.column_config.TextColumn(width=120),
             "Mended by": st.column_config.TextColumn(width=110),

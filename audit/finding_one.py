@@ -119,6 +119,10 @@ def _way(row: FindingRow, rule: Rule) -> None:
             navigation.link("attributes", "Go to Attribute images")
         if rule.place is Place.library:
             navigation.link("library", "Go to Library")
+        if rule.place is Place.qa:
+            navigation.link("qa", "Go to the QA sample")
+        if rule.place is Place.system:
+            navigation.link("system", "Go to System")
 
 
 def _facts(row: FindingRow, names: Names) -> None:
