@@ -103,6 +103,12 @@ def _verdict(found: _Health) -> tuple[str, str, str]:
             "Not proven",
             f"None is known to be broken; {whole.not_checked:,} of {whole.looked_at:,} could not be checked whole.",
         )
+    if whole.failed:
+        return (
+            "accent",
+            "Repaired",
+            "None is known to be broken: what the last check found was repaired since. Check now proves all again.",
+        )
     return "good", "Well", f"All {whole.passed:,} portraits are saved, and proved."
 
 

@@ -428,7 +428,7 @@ def test_a_click_on_a_row_opens_its_checks_at_every_width(browser, dashboard, lo
         grid.scroll_into_view_if_needed()
         box = grid.bounding_box()
         page.mouse.click(box["x"] + 90, box["y"] + 36 + 18)
-        expect(page.get_by_text("The library file itself is not in the store.").first).to_be_visible()
+        expect(page.get_by_text("Broken at 4, library file.")).to_be_visible()
         settled(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert f"job={lost}" in page.url
