@@ -202,6 +202,25 @@ def date_character(conn: Connection, character_id: CharacterId, *, made_at: date
     conn.execute("UPDATE public.characters SET created_at = %s WHERE id = %s", (made_at, character_id))
 
 
+def settle_rows(conn: Connection, owners: Sequence[PersonId], *, at: datetime) -> None:
+    """The cast's characters, portraits and scenes and every attribute image were last touched at that moment, or earlier.
+    Inside `before_the_studio`.
+    """
+    values = {"at": at, "owners": list(owners)}
+    for statement in _TOUCHED:
+        conn.execute(statement, values)
+
+
+_THEIRS: LiteralString = "SELECT c.id FROM public.characters c WHERE c.user_id = ANY(%(owners)s)"
+_TOUCHED: tuple[LiteralString, ...] = (
+    "UPDATE public.characters SET updated_at = least(updated_at, %(at)s) WHERE user_id = ANY(%(owners)s)",
+    f"UPDATE public.character_portraits SET updated_at = least(updated_at, %(at)s) WHERE character_id IN ({_THEIRS})",
+    f"UPDATE public.character_scenes SET updated_at = least(updated_at, %(at)s) WHERE character_id IN ({_THEIRS})",
+    "UPDATE public.attribute_images SET updated_at = least(updated_at, %(at)s)",
+    "UPDATE public.style_images SET updated_at = least(updated_at, %(at)s)",
+)
+
+
 def expire_result(conn: Connection, job_id: JobId, *, at: datetime) -> None:
     """Its provider said until when it keeps the result."""
     conn.execute("UPDATE studio.submissions SET result_expires_at = %s WHERE job_id = %s", (at, job_id))
@@ -261,6 +280,10 @@ BREAKS: Mapping[str, tuple[str, ...]] = {
     ),
     "NOT_SAVED": (
         "UPDATE public.jobs SET stage = 'saving' WHERE id = %(job)s",
+        "DELETE FROM public.user_library WHERE job_id = %(job)s",
+        "DELETE FROM public.character_portraits WHERE job_id = %(job)s",
+    ),
+    "ROWS_LOST": (
         "DELETE FROM public.user_library WHERE job_id = %(job)s",
         "DELETE FROM public.character_portraits WHERE job_id = %(job)s",
     ),

@@ -102,6 +102,7 @@ _STEPS: tuple[tuple[str, Callable[[Workshop], None]], ...] = (
     ("What only looks wrong", stock.innocents),
     ("Stuck jobs", stuck.plant),
     ("Jobs that only look stuck", stuck.innocents),
+    ("An hour of rest", stock.settled),
     ("Budgets", history.limits),
     ("Pauses", stuck.pause_provider),
     ("The proof of the night", _proved),

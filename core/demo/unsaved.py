@@ -124,6 +124,8 @@ def _date(workshop: Workshop, job_ids: Sequence[JobId]) -> None:
 
 
 def _break(workshop: Workshop, reason: Reason, job_id: JobId) -> None:
+    if reason is Reason.KEPT_OUT:
+        forget_copies(workshop, job_id)
     if (file := _FILES.get(reason)) is not None:
         _break_file(workshop, file, job_id)
         return
