@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from core import proof
 from core.db import Connection, activity, demo
-from core.demo import history, stock, stuck, unsaved
+from core.demo import history, overview, stock, stuck, unsaved
 from core.demo.cast import ADA, PEOPLE, email_of
 from core.demo.manifest import CANNOT_HAPPEN, Innocent, Page, Planted, Repair, World
 from core.demo.stand_ins import NAMES
@@ -83,6 +83,7 @@ def _month(workshop: Workshop) -> None:
     last = history.month(workshop)
     history.tidied(workshop)
     history.opinions(workshop, last)
+    history.sample(workshop)
 
 
 def _proved(workshop: Workshop) -> None:
@@ -106,5 +107,6 @@ _STEPS: tuple[tuple[str, Callable[[Workshop], None]], ...] = (
     ("Budgets", history.limits),
     ("Pauses", stuck.pause_provider),
     ("The proof of the night", _proved),
+    ("What an overview must say of all this", overview.plant),
     ("One more portrait, being saved", stock.being_saved),
 )

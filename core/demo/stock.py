@@ -13,7 +13,7 @@ from PIL import Image
 
 from core import autosave, characters, generation, images, library, portraits, proof
 from core.audit.autosave import Reason
-from core.db import demo
+from core.db import activity, demo
 from core.demo.cast import ADA, BRUNO, CASS, CAST, INES, PEOPLE, VELVET, the_id, the_job
 from core.demo.manifest import Page, Repair
 from core.demo.workshop import SIZE, Workshop
@@ -49,7 +49,7 @@ _SEEN_TWICE: Mapping[str, tuple[str, Repair]] = {
     "WORKSPACE_OBJECT_MISSING": ("object_missing", Repair.repair_library),
     "WORKSPACE_SIZE_DIFFERS": ("size_differs", Repair.repair_library),
     "WORKSPACE_HASH_DIFFERS": ("hash_differs", Repair.repair_library),
-    "RECORD_DIFFERS": ("size_differs", Repair.repair_library),
+    "RECORD_DIFFERS": ("size_differs", Repair.repair_autosave),
 }
 
 
@@ -161,7 +161,7 @@ def _platform(workshop: Workshop) -> None:
         demo.platform_character(conn, INES, CASS.id, name="Ines Calloway", description=words, rating="sfw")
     why = "Rated nsfw by the old default; it generates as sfw and asks its owner once."
     workshop.clear("policy.adopted_rating", ("characters", VELVET), why)
-    days = {"direct": 12.0, "form": 9.0, "blank": 3.0, "corrupt": 2.0, "well": 1.0}
+    days = {"direct": 12.0, "form": 9.0, "blank": 10.0, "corrupt": 9.5, "well": 1.0}
     path = f"{CASS.id}/portraits/{INES}/{the_job('direct')}.png"
     _platform_portrait(
         workshop, "direct", drawing("maps"), path, workshop.ago(days=days["direct"]), whole=False
@@ -183,6 +183,7 @@ def _platform(workshop: Workshop) -> None:
     for name in ("blank", "corrupt"):
         _double(workshop, name, the_job(name))
     _illegal_move(workshop, the_job("well"))
+    _adopted(workshop, the_job("form"))
 
 
 def _platform_portrait(
@@ -221,6 +222,17 @@ def _illegal_move(workshop: Workshop, job_id: JobId) -> None:
     says = "tried to move this job"
     where = ("jobs", job_id)
     workshop.plant("findings.job.illegal_move", Page.findings, where, says, Repair.nobody, job=job_id)
+
+
+def _adopted(workshop: Workshop, job_id: JobId) -> None:
+    """What the adoption of an older database wrote down, in its own words."""
+    portrait = workshop.portrait_of(job_id)
+    sentence = "This character had several primary portraits. The newest kept the star; choose another where that is wrong."
+    rule, table = "portrait.second_primary", "character_portraits"
+    with workshop.services.db.as_service() as conn:
+        activity.find(conn, rule, table, str(portrait), sentence)
+    where, says = (table, portrait), "several primary portraits"
+    workshop.plant(f"findings.{rule}", Page.findings, where, says, Repair.person)
 
 
 # -- stored links -----------------------------------------------------------------------------------------------------
