@@ -185,6 +185,17 @@ def follow_newest(conn: Connection, character_id: CharacterId) -> None:
     )
 
 
+def undated(conn: Connection, owners: Sequence[PersonId], *, since: datetime) -> list[JobId]:
+    """Completed jobs of the cast that are still as young as they were made, in the order they were asked for."""
+    rows = conn.execute(
+        """
+        SELECT id FROM public.jobs WHERE user_id = ANY(%s) AND status = 'completed' AND created_at >= %s ORDER BY created_at, id
+        """,
+        (list(owners), since),
+    ).fetchall()
+    return [JobId(row[0]) for row in rows]
+
+
 def silence(conn: Connection, job_id: JobId, *, since: datetime) -> None:
     """Nobody was heard of about a job since that moment. Inside `before_the_studio`."""
     conn.execute(

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core import proof
+from core import stock as scanning
 from core.db import Connection, activity, demo
 from core.demo import history, overview, stock, stuck, unsaved
 from core.demo.cast import ADA, PEOPLE, email_of
@@ -87,9 +88,10 @@ def _month(workshop: Workshop) -> None:
 
 
 def _proved(workshop: Workshop) -> None:
-    """The nightly proof has run: what it found is what the dashboard begins with."""
+    """The nightly proof and the scan of the library have run: what they found is what the dashboard begins with."""
     proof.run_proof(workshop.services)
     proof.run_proof(workshop.services, with_objects=True)
+    scanning.scan(workshop.services)
 
 
 _STEPS: tuple[tuple[str, Callable[[Workshop], None]], ...] = (

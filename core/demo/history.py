@@ -32,7 +32,7 @@ from core.errors import BadImage, ResultLost, StudioError
 from core.providers.endings import Ending, Endings
 from core.running import TooSlow
 from core.sampling import Verdict
-from core.values import Cell, JobId, ReviewStatus
+from core.values import Cell, JobId, JobStage, ReviewStatus
 
 DAYS = 28
 _WELL = ("odalys", "perpetua", "serafina", "odalys", "mandy", "mandy-too", "odalys", "halloran")
@@ -292,6 +292,7 @@ def _keep_running(workshop: Workshop, cell: Cell, job_id: JobId) -> None:
     workshop.send(job, receipt=True)
     with workshop.services.db.as_service() as conn:
         demo.hold_entry(conn, job_id)
+        jobs.beat(conn, job, stage=JobStage.drawing, progress=0.4)
     why = "It is being drawn by a worker that lives: not missing, not stuck."
     workshop.clear("attributes.running", ("attribute_images", cell), why, job=job_id)
 
