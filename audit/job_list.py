@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from itertools import accumulate
 
 import pandas as pd
 import streamlit as st
 
-from audit import job_story, paging, redraw, tables, words
-from audit.asking import asked
+from audit import job_box, job_causes, job_story, paging, redraw, tables, words
+from audit.asking import asked, told
 from audit.filters import ALWAYS, look_at_all_time
 from audit.job_filters import Chosen, lift, show_only, show_or_lift
 from audit.look import nothing, say
-from audit.services import any_worker, person, services
+from audit.services import any_worker, person, read, services
 from audit.tables import Sheet
-from core.audit import jobs
-from core.audit.jobs import Counted, JobFilter, JobPage, JobRow, JobState, Key
+from core.audit import job_search, jobs
+from core.audit.job_filter import Query, Unreadable
+from core.audit.job_search import Counts, Found, Reader, Sought
+from core.audit.jobs import Counted, JobFilter, JobRow, JobState, Key
+from core.errors import StudioError
 from core.services import Services
 from core.values import Person
 
 EVERY = 5  # seconds between two looks while live
 PER_PAGE = 50
 _IN_FILE_AT_ONCE = 1_000
+_MOST_LOOKS = 20  # for one file: each reads a page of it, or sifts as many rows as a look may
+_EVERYTHING = Query()
+_SHOWN = ("Jobs", "Causes of failure")
 _PILLS = {  # Streamlit's grid paints on a canvas, so these are colours and not the sheet's names; readable on both
     JobState.queued: "#8a8a99",
     JobState.processing: "#7350f4",
@@ -50,14 +56,17 @@ _BROAD = frozenset("mwMW@%…")
 
 
 def draw(chosen: Chosen) -> None:
-    """The list as the filters want it; it reads again by itself while live."""
+    """The list as the filters want it, or the causes of its failures; it reads again by itself while live."""
     _begin_again_on_new_filters(chosen)
+    if chosen.wrong is not None:
+        job_box.refuse(chosen.wrong)
+        return
     st.fragment(_list, run_every=EVERY if chosen.live else None)(chosen)
 
 
 def _begin_again_on_new_filters(chosen: Chosen) -> None:
     """A place in one list means nothing in another."""
-    now = (chosen.base, chosen.period)
+    now = (chosen.base, chosen.period, chosen.query)
     if st.session_state.setdefault("listed", now) != now:
         st.session_state["listed"] = now
         paging.go()
@@ -65,21 +74,70 @@ def _begin_again_on_new_filters(chosen: Chosen) -> None:
 
 def _list(chosen: Chosen) -> None:
     redraw.heed()
-    wanted = chosen.wanted()
     _unknown_outcomes()
-    counted = asked(lambda conn: jobs.counts(conn, wanted))
+    base = chosen.wanted()
+    wanted = _sought(chosen, base)
+    if wanted is None:
+        return
+    counted = asked(lambda conn: job_search.counts(conn, wanted, base))
     if counted is not None:
         _counts(counted, chosen)
-        _nobody_works(counted[JobState.queued])
+        _nobody_works(counted.of[JobState.queued])
+    if _shows_causes():
+        job_causes.draw(wanted, chosen.query)
+        return
     before, after = paging.place(Key.read)
-    page = asked(lambda conn: jobs.page(conn, wanted, before=before, after=after, limit=PER_PAGE))
+    page = asked(lambda conn: job_search.page(conn, wanted, before=before, after=after, limit=PER_PAGE))
     if page is None:
         return
+    _looked(page)
     if not page.rows:
         _nothing(chosen, page)
         return
     _table(page.rows)
-    _foot(page, wanted, counted)
+    _foot(page, chosen, counted)
+
+
+def _sought(chosen: Chosen, base: JobFilter) -> Sought | None:
+    """What the box and the side bar ask for together; None where that has been said on the page to be impossible."""
+    try:
+        return read(lambda conn: job_search.sought(conn, chosen.query, base, _reader()))
+    except Unreadable as wrong:
+        job_box.refuse(wrong)
+    except StudioError as error:
+        told(error)
+    return None
+
+
+def _reader() -> Reader:
+    return Reader(person=person().id, now=datetime.now(UTC), zone=words.zone())
+
+
+def _shows_causes() -> bool:
+    said = st.segmented_control(
+        "What to show",
+        list(_SHOWN),
+        default=_SHOWN[0],
+        required=True,
+        key="show",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    return said == _SHOWN[1]
+
+
+def _looked(page: Found) -> None:
+    """Says how far a look went that was bounded, and goes on from there."""
+    if not page.looked_at or page.looked_to is None:
+        return
+    found = f"{len(page.rows)} fit so far" if page.rows else "None fits so far"
+    with st.container(horizontal=True, vertical_alignment="center", key="looked"):
+        st.html(
+            f'<p class="au-looked"><b>{found}.</b> The {page.looked_at:,} newest of what the filter narrows to were looked '
+            f"through, back to {say(words.moment(page.looked_to))}.</p>",
+            width="stretch",
+        )
+        st.button("Look further back", key="further", on_click=paging.go, kwargs={"before": page.older})
 
 
 def _unknown_outcomes() -> None:
@@ -96,14 +154,16 @@ def _unknown_outcomes() -> None:
         st.button("Show them", key="show_unknown", on_click=show_only, args=(JobState.outcome_unknown,))
 
 
-def _counts(counted: Mapping[JobState, Counted], chosen: Chosen) -> None:
+def _counts(counted: Counts, chosen: Chosen) -> None:
     with st.container(horizontal=True, key="counts"):
-        for state, number in counted.items():
+        for state, number in counted.of.items():
             _count(state, number, alone=chosen.base.states == (state,))
     span = "of all time" if chosen.period == ALWAYS else f"asked within {chosen.period}"
-    bound = (
-        f", counted to {jobs.MOST_COUNTED:,} a status" if any(one.more for one in counted.values()) else ""
-    )
+    bound = ""
+    if counted.looked_at:
+        bound = f", counted among the {counted.looked_at:,} newest that were looked through"
+    elif any(one.more for one in counted.of.values()):
+        bound = f", counted to {jobs.MOST_COUNTED:,} a status"
     st.html(
         f'<p class="au-age au-asof">{say(f"Jobs {span}{bound}. As of {words.clock(datetime.now(UTC))}.")}</p>'
     )
@@ -130,10 +190,14 @@ def _nobody_works(queued: Counted) -> None:
         )
 
 
-def _nothing(chosen: Chosen, page: JobPage) -> None:
+def _nothing(chosen: Chosen, page: Found) -> None:
     """Empty is an answer of its own: say why, and what to do."""
     with st.container(key="nothing", horizontal_alignment="center"):
-        if page.newer or page.older:
+        if page.looked_at:
+            nothing(
+                "None among these", "No job that was looked through fits. Older ones may: look further back."
+            )
+        elif page.newer or page.older:
             nothing("Nothing further on", "You have come to the end of the list.")
             st.button("To the newest", key="newest", on_click=paging.go)
         elif chosen.narrows:
@@ -233,11 +297,14 @@ def _now(row: JobRow) -> str:
     return f"{stage}{share}" or ("Made by the platform" if row.runner == "platform" else "")
 
 
-def _foot(page: JobPage, wanted: JobFilter, counted: Mapping[JobState, Counted] | None) -> None:
+def _foot(page: Found, chosen: Chosen, counted: Counts | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="foot"):
         paging.buttons(page)
         st.html(f'<p class="au-age">{say(_span(page.rows))}</p>', width="stretch")
-        tables.files(sheet(services(), person(), wanted), label=_cut(wanted, counted))
+        wanted = chosen.wanted()
+        tables.files(
+            sheet(services(), person(), wanted, chosen.query, zone=words.zone()), label=_cut(wanted, counted)
+        )
 
 
 def _span(rows: Sequence[JobRow]) -> str:
@@ -248,27 +315,35 @@ def _span(rows: Sequence[JobRow]) -> str:
     return f"{len(rows)} jobs, {oldest} to {newest}"
 
 
-def _cut(wanted: JobFilter, counted: Mapping[JobState, Counted] | None) -> str:
+def _cut(wanted: JobFilter, counted: Counts | None) -> str:
     """Says that a file will not hold them all."""
+    if counted is not None and counted.looked_at:
+        return "the newest"
     states = wanted.states or tuple(JobState)
-    known = [counted[state] for state in states] if counted else []
+    known = [counted.of[state] for state in states] if counted else []
     too_many = any(one.more for one in known) or sum(one.number for one in known) > tables.MOST_IN_FILE
     return f"newest {tables.MOST_IN_FILE:,}" if too_many else ""
 
 
-def sheet(given: Services, reader: Person, wanted: JobFilter) -> Sheet:
-    """The jobs of a filter, newest first, as a file. Reading it raises QueryTimedOut, DatabaseUnavailable.
+def sheet(
+    given: Services, reader: Person, wanted: JobFilter, query: Query = _EVERYTHING, *, zone: tzinfo = UTC
+) -> Sheet:
+    """The jobs of a filter, newest first, as a file. Reading it raises QueryTimedOut, DatabaseUnavailable, Unreadable.
 
     An unknown cost says so.
     """
-    return Sheet(name="jobs", columns=_COLUMNS, rows=partial(_records, given, reader, wanted))
+    return Sheet(name="jobs", columns=_COLUMNS, rows=partial(_records, given, reader, wanted, query, zone))
 
 
-def _records(given: Services, reader: Person, wanted: JobFilter) -> Iterator[tuple[object, ...]]:
+def _records(
+    given: Services, reader: Person, wanted: JobFilter, query: Query, zone: tzinfo
+) -> Iterator[tuple[object, ...]]:
     key: Key | None = None
-    for _ in range(tables.MOST_IN_FILE // _IN_FILE_AT_ONCE):
+    asker = Reader(person=reader.id, now=datetime.now(UTC), zone=zone)
+    for _ in range(_MOST_LOOKS):
         with given.db.as_reader(reader) as conn:
-            page = jobs.page(conn, wanted, before=key, limit=_IN_FILE_AT_ONCE)
+            sought = job_search.sought(conn, query, wanted, asker)
+            page = job_search.page(conn, sought, before=key, limit=_IN_FILE_AT_ONCE)
         yield from map(_record, page.rows)
         key = page.older
         if key is None:
