@@ -103,7 +103,8 @@ def any_worker(conn: Connection) -> bool:
 
 @st.cache_resource(on_release=lambda opened: opened.close(), show_spinner="Opening the database …")
 def _open() -> _Opened:
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # a line a file would bury everything else
+    for name in ("uvicorn.access", "uvicorn.error"):  # a line a file or a socket would bury everything else
+        logging.getLogger(name).setLevel(logging.WARNING)
     stack = ExitStack()
     opened = _Opened(stack.enter_context(open_services(Settings())), stack)
     # Streamlit releases nothing when it is told to stop, and the embedded Postgres would be left behind.

@@ -10,6 +10,7 @@ from bench import (
     attributes,
     cards,
     change,
+    dashboard,
     gallery,
     library,
     portrait,
@@ -40,6 +41,7 @@ MEASURES = {
     "uploads": uploads.measure,
     "attributes": attributes.measure,
     "library": library.measure,
+    "dashboard": dashboard.measure,
 }
 RESULT = Path("test-results/bench.json")
 

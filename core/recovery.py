@@ -377,8 +377,26 @@ def _page(kind: Kind, after: recoveries.Key | None, services: Services) -> list[
 def _judged(job_ids: Sequence[JobId], services: Services) -> list[Step]:
     with services.db.as_service() as conn:
         cases = recoveries.cases(conn, job_ids, look(services))
-        models = {case.job.model_id for case in cases if case.sent is not None and case.job.model_id}
-        usual = recoveries.usual_seconds(conn, list(models))
+        usual = _usual(conn, cases)
+    return _judge_all(cases, usual, services)
+
+
+def explained(conn: Connection, job_ids: Sequence[JobId], services: Services) -> list[Step]:
+    """Why these jobs are not moving and what recovery would do, in their order, as the person of this connection may
+    know it; changes nothing. Those that are gone are left out.
+    """
+    cases = recoveries.cases_shown(conn, job_ids, look(services))
+    return _judge_all(cases, _usual(conn, cases), services)
+
+
+def _usual(conn: Connection, cases: Sequence[Case]) -> Mapping[UUID, Sequence[float]]:
+    models = {case.job.model_id for case in cases if case.sent is not None and case.job.model_id}
+    return recoveries.usual_seconds(conn, list(models))
+
+
+def _judge_all(
+    cases: Sequence[Case], usual: Mapping[UUID, Sequence[float]], services: Services
+) -> list[Step]:
     around = Around(now=datetime.now(UTC), providers=services.providers.keys(), usual=usual)
     return [judge(case, around) for case in cases]
 

@@ -1,5 +1,7 @@
-"""Stuck jobs."""
+"""Stuck jobs: why, what recovery would do, and what a person may do."""
 
-from audit import look
+from audit import actions, redraw, stuck
 
-look.head("Stuck jobs")
+redraw.settle()
+actions.flash()
+stuck.draw()

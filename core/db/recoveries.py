@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
@@ -136,7 +136,8 @@ _ASSET = """
             WHERE a.job_id = j.id AND (a.deleted_at IS NULL OR j.status IN ('queued', 'processing')))
 """
 
-_FAR = "timestamptz '9999-01-01 00:00:00+00'"  # sorts behind every deadline
+FAR = "timestamptz '9999-01-01 00:00:00+00'"  # sorts behind every deadline
+FAR_AWAY = datetime(9999, 1, 1, tzinfo=UTC)  # the same
 
 _DEADLINE = """
     coalesce(s.result_expires_at,
@@ -153,6 +154,7 @@ _STUCK = """(
                            WHERE m.id = j.api_model_id AND jsonb_typeof(m.capabilities -> 'stuck_after') = 'number'),
                           %(silent)s))))
 )"""
+STUCK = _STUCK  # of job j and its live queue entry q, with the values of a `Look`
 
 # Completed with its picture, and it belongs into the library and is not there.
 NOT_IN_LIBRARY = f"""(
@@ -204,13 +206,13 @@ _UNPUBLISHED = f"""(
 
 _FOUND: Mapping[Kind, LiteralString] = {
     Kind.ended_with_receipt: f"""
-        SELECT coalesce({_DEADLINE}, {_FAR}) AS at, j.id
+        SELECT coalesce({_DEADLINE}, {FAR}) AS at, j.id
         FROM studio.submissions s JOIN public.jobs j ON j.id = s.job_id
         WHERE s.outcome IS NULL AND s.receipt IS NOT NULL AND j.status IN ('failed', 'cancelled')
           AND NOT {_ASSET} AND NOT {_LIVE.format(kind="rescue")}
     """,
     Kind.stuck: f"""
-        SELECT coalesce({_DEADLINE}, {_FAR}) AS at, j.id
+        SELECT coalesce({_DEADLINE}, {FAR}) AS at, j.id
         FROM public.jobs j
         LEFT JOIN studio_queue.pgqueuer q ON {_ENTRY}
         LEFT JOIN studio.submissions s ON s.job_id = j.id AND s.outcome IS NULL AND s.receipt IS NOT NULL
@@ -223,6 +225,27 @@ _FOUND: Mapping[Kind, LiteralString] = {
     Kind.unmatched: f"SELECT j.created_at AS at, j.id FROM public.jobs j WHERE {_UNMATCHED}",
     Kind.unpublished: f"SELECT j.created_at AS at, j.id FROM public.jobs j WHERE {_UNPUBLISHED}",
 }
+
+
+def found(kind: Kind) -> LiteralString:
+    """The jobs of one kind (`at`, `id`), as a person with a role may ask for them; its values are those of a `Look`."""
+    return _for_people(_FOUND[kind])
+
+
+def risky() -> LiteralString:
+    """What `at_risk` counts (`at`, `id`), `within` an interval; as a person with a role may ask."""
+    return f"""
+        SELECT {_DEADLINE} AS at, s.job_id AS id FROM studio.submissions s
+        WHERE s.outcome IS NULL AND s.received_at IS NOT NULL AND {_DEADLINE} < now() + %(within)s::interval
+          AND NOT EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = s.job_id)
+    """
+
+
+def _for_people(statement: LiteralString) -> LiteralString:
+    """The same question without what is closed to people: the queue's own table, and receipts."""
+    return statement.replace("studio_queue.pgqueuer", "studio.live_entries").replace(
+        "s.receipt IS NOT NULL", "s.received_at IS NOT NULL"
+    )
 
 
 def page(conn: Connection, kind: Kind, look: Look, *, after: Key | None, limit: int) -> list[Key]:
@@ -257,29 +280,37 @@ def count(conn: Connection, kind: Kind, look: Look, *, most: int = MOST_COUNTED)
 
 def cases(conn: Connection, job_ids: Sequence[JobId], look: Look) -> list[Case]:
     """What there is to know of these jobs, in their order, in one question; those that are gone are left out."""
+    return _cases(conn, _CASES, job_ids, look)
+
+
+def cases_shown(conn: Connection, job_ids: Sequence[JobId], look: Look) -> list[Case]:
+    """As `cases`, as a person with a role may ask."""
+    return _cases(conn, _for_people(_CASES), job_ids, look)
+
+
+_CASES = f"""
+    SELECT {jobs.COLUMNS}, {_STUCK}, {_ASSET}, s.provider, s.submitted_at, s.receipt IS NOT NULL,
+        s.outcome IS NULL, CASE WHEN s.outcome IS NULL AND s.receipt IS NOT NULL THEN {_DEADLINE} END,
+        q.status::text, {_UNSAVED}, {_UNMATCHED}, {_UNPUBLISHED},
+        EXISTS (SELECT FROM public.user_library l WHERE l.job_id = j.id),
+        EXISTS (SELECT FROM studio.findings f WHERE f.rule = 'job.which_character' AND f.mended_at IS NULL
+                AND f.table_name = 'jobs' AND f.row_id = j.id::text),
+        studio.as_uuid(j.metadata ->> 'fal_request_id') IS NOT NULL AND lower(p.name) = 'fal',
+        (SELECT other.job_id FROM studio.submissions other WHERE other.provider = 'fal'
+         AND other.request_id = j.metadata ->> 'fal_request_id' AND other.job_id <> j.id)
+    FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS asked (id, place)
+    JOIN public.jobs j ON j.id = asked.id
+    LEFT JOIN studio_queue.pgqueuer q ON {_ENTRY}
+    LEFT JOIN studio.submissions s ON s.job_id = j.id AND s.outcome IS DISTINCT FROM 'not_accepted'
+    LEFT JOIN public.api_models m ON m.id = j.api_model_id
+    LEFT JOIN public.api_providers p ON p.id = m.provider_id
+    ORDER BY asked.place
+"""
+
+
+def _cases(conn: Connection, statement: LiteralString, job_ids: Sequence[JobId], look: Look) -> list[Case]:
     with conn.cursor(row_factory=_as_case) as cursor:
-        return cursor.execute(
-            f"""
-            SELECT {jobs.COLUMNS}, {_STUCK}, {_ASSET}, s.provider, s.submitted_at, s.receipt IS NOT NULL,
-                s.outcome IS NULL, CASE WHEN s.outcome IS NULL AND s.receipt IS NOT NULL THEN {_DEADLINE} END,
-                q.status::text, {_UNSAVED}, {_UNMATCHED}, {_UNPUBLISHED},
-                EXISTS (SELECT FROM public.user_library l WHERE l.job_id = j.id),
-                EXISTS (SELECT FROM studio.findings f WHERE f.rule = 'job.which_character' AND f.mended_at IS NULL
-                        AND f.table_name = 'jobs' AND f.row_id = j.id::text),
-                studio.as_uuid(j.metadata ->> 'fal_request_id') IS NOT NULL AND lower(p.name) = 'fal',
-                (SELECT other.job_id FROM studio.submissions other WHERE other.provider = 'fal'
-                 AND other.request_id = j.metadata ->> 'fal_request_id' AND other.job_id <> j.id)
-            FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS asked (id, place)
-            JOIN public.jobs j ON j.id = asked.id
-            LEFT JOIN studio_queue.pgqueuer q ON {_ENTRY}
-            LEFT JOIN studio.submissions s ON s.job_id = j.id AND s.outcome IS DISTINCT FROM 'not_accepted'
-            LEFT JOIN public.api_models m ON m.id = j.api_model_id
-            LEFT JOIN public.api_providers p ON p.id = m.provider_id
-            ORDER BY asked.place
-            """,
-            {**look.values, "ids": list(job_ids)},
-            prepare=False,
-        ).fetchall()
+        return cursor.execute(statement, {**look.values, "ids": list(job_ids)}, prepare=False).fetchall()
 
 
 _JOB_COLUMNS = len(jobs.COLUMNS.split(","))
@@ -331,6 +362,7 @@ def usual_seconds(conn: Connection, model_ids: Sequence[ModelId]) -> dict[UUID, 
         CROSS JOIN LATERAL (
             SELECT started_at, completed_at FROM public.jobs j
             WHERE j.api_model_id = m.id AND j.status = 'completed' AND j.started_at IS NOT NULL
+              AND j.completed_at IS NOT NULL
             ORDER BY j.created_at DESC LIMIT 50) r
         GROUP BY m.id
         """,
