@@ -68,7 +68,7 @@ def refuse(wrong: Unreadable) -> None:
     with st.container(key="unreadable"):
         st.html(
             f'<div class="au-unreadable" role="alert"><pre>{say(before)}<mark>{say(part or "…")}</mark>{say(after)}</pre>'
-            f"<p><b>{say(wrong.sentence)}</b> Expected here: {say(wrong.expected)}.</p>"
+            f"<p><b>{say(wrong.sentence)}</b> Expected here: {say(wrong.expected)}{'' if wrong.expected.endswith('…') else '.'}</p>"
             "<p>Nothing is listed until this can be read, so that nobody takes everything for what was asked.</p></div>"
         )
         with st.container(horizontal=True):

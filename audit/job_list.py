@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from itertools import accumulate
+from typing import Any
 
 import pandas as pd
 import streamlit as st
+from pandas.io.formats.style import Styler
 
-from audit import job_box, job_causes, job_story, paging, redraw, tables, words
+from audit import bulk, job_box, job_causes, job_story, paging, redraw, tables, words
 from audit.asking import asked, told
+from audit.bulk import Shown
 from audit.filters import ALWAYS, look_at_all_time
 from audit.job_filters import Chosen, lift, show_only, show_or_lift
 from audit.look import nothing, say
@@ -21,6 +24,7 @@ from core.audit import job_search, jobs
 from core.audit.job_filter import Query, Unreadable
 from core.audit.job_search import Counts, Found, Reader, Sought
 from core.audit.jobs import Counted, JobFilter, JobRow, JobState, Key
+from core.bulk import DEEDS
 from core.errors import StudioError
 from core.services import Services
 from core.values import Person
@@ -31,6 +35,8 @@ _IN_FILE_AT_ONCE = 1_000
 _MOST_LOOKS = 20  # for one file: each reads a page of it, or sifts as many rows as a look may
 _EVERYTHING = Query()
 _SHOWN = ("Jobs", "Causes of failure")
+_KINDS = ("retry", "another_model", "cancel")
+_CHOOSING = "choosing"
 _PILLS = {  # Streamlit's grid paints on a canvas, so these are colours and not the sheet's names; readable on both
     JobState.queued: "#8a8a99",
     JobState.processing: "#7350f4",
@@ -61,7 +67,9 @@ def draw(chosen: Chosen) -> None:
     if chosen.wrong is not None:
         job_box.refuse(chosen.wrong)
         return
-    st.fragment(_list, run_every=EVERY if chosen.live else None)(chosen)
+    bulk.panel(_KINDS)
+    moves = chosen.live and not st.session_state.get(_CHOOSING)  # rows that are being chosen stand still
+    st.fragment(_list, run_every=EVERY if moves else None)(chosen)
 
 
 def _begin_again_on_new_filters(chosen: Chosen) -> None:
@@ -83,7 +91,9 @@ def _list(chosen: Chosen) -> None:
     if counted is not None:
         _counts(counted, chosen)
         _nobody_works(counted.of[JobState.queued])
-    if _shows_causes():
+    with st.container(horizontal=True, vertical_alignment="center", key="shown_as"):
+        causes, choosing = _shows_causes(), _is_choosing()
+    if causes:
         job_causes.draw(wanted, chosen.query)
         return
     before, after = paging.place(Key.read)
@@ -94,7 +104,8 @@ def _list(chosen: Chosen) -> None:
     if not page.rows:
         _nothing(chosen, page)
         return
-    _table(page.rows)
+    draw_rows = _choose if choosing else _table
+    draw_rows(page.rows)
     _foot(page, chosen, counted)
 
 
@@ -124,6 +135,51 @@ def _shows_causes() -> bool:
         label_visibility="collapsed",
     )
     return said == _SHOWN[1]
+
+
+def _is_choosing() -> bool:
+    """Whether rows are chosen instead of opened; offered to whom some bulk action is."""
+    if not any(bulk.may(kind) for kind in _KINDS):
+        return False
+    return st.toggle(
+        "Select", key=_CHOOSING, on_change=redraw.ask, help="Choose rows to do one thing with them all."
+    )
+
+
+def _choose(rows: Sequence[JobRow]) -> None:
+    """The rows with a box before each, and what can be done with those that are ticked."""
+    key = _key_of(rows)
+    chosen = _ticked(key, rows)
+    with st.container(horizontal=True, vertical_alignment="center", key="bulk_bar"):
+        said = (
+            f"{len(chosen)} of {len(rows)} chosen" if chosen else "Tick rows, or the box above them for all"
+        )
+        st.html(f'<p class="au-looked"><b>{said}</b></p>', width="stretch")
+        for kind in filter(bulk.may, _KINDS):
+            st.button(
+                DEEDS[kind].title,
+                key=f"bulk_{kind}",
+                disabled=not chosen,
+                on_click=bulk.ask,
+                args=(kind, [_as_shown(row) for row in chosen]),
+            )
+    frame = _frame(rows)
+    left = [name for name in frame.data.columns if name != "Took"]  # the boxes take its place
+    st.dataframe(frame, key=key, on_select="rerun", selection_mode="multi-row", column_order=left, **_GRID)
+
+
+def _ticked(key: str, rows: Sequence[JobRow]) -> list[JobRow]:
+    places = st.session_state[key].selection.rows if key in st.session_state else []
+    return [rows[place] for place in places if place < len(rows)]
+
+
+def _as_shown(row: JobRow) -> Shown:
+    """A row as a question names it."""
+    who = row.character or "no character"
+    return Shown(
+        id=str(row.id),
+        line=f"{words.STATES[row.state]}: {who}, {row.model or 'no model'}, {words.moment(row.created_at)}, {words.short(row.id)}",
+    )
 
 
 def _looked(page: Found) -> None:
@@ -171,7 +227,7 @@ def _counts(counted: Counts, chosen: Chosen) -> None:
 
 def _count(state: JobState, number: Counted, *, alone: bool) -> None:
     """How many stand in one state, and the way to see them, or all again where they are seen `alone`."""
-    said = f"**{words.count(number)}**"
+    said = f"**{words.count(number) if number.number else 0}**"  # a look that found none so far says so below
     colour = _COLOURS[words.TONES[state]] if number.number else "gray"
     st.button(
         f"{f':{colour}[{said}]' if colour else said} {words.STATES[state]}",
@@ -211,31 +267,40 @@ def _nothing(chosen: Chosen, page: Found) -> None:
 
 
 def _table(rows: Sequence[JobRow]) -> None:
-    # The key follows the rows: a choice made on rows that were just replaced is dropped, never taken for another row.
-    key = f"jobs_{hash(tuple(row.id for row in rows)) & 0xFFFFFFFF:x}"
+    key = _key_of(rows)
+    opened = partial(_opened, key, [row.id for row in rows])
+    st.dataframe(_frame(rows), key=key, on_select=opened, selection_mode="single-cell", **_GRID)
+
+
+def _key_of(rows: Sequence[JobRow]) -> str:
+    """Follows the rows: a choice made on rows that were just replaced is dropped, never taken for another row."""
+    choosing = "chosen_" if st.session_state.get(_CHOOSING) else ""
+    return f"jobs_{choosing}{hash(tuple(row.id for row in rows)) & 0xFFFFFFFF:x}"
+
+
+def _frame(rows: Sequence[JobRow]) -> Styler:
     cut = {name: partial(_fit, width=width) for name, width in _WIDTHS.items()}
-    st.dataframe(
-        pd.DataFrame([_line(row) for row in rows]).style.format(cut),  # the cells keep their whole text
-        key=key,
-        on_select=partial(_opened, key, [row.id for row in rows]),
-        selection_mode="single-cell",
-        hide_index=True,
-        height="content",
-        row_height=40,
-        column_config={
-            "Status": st.column_config.MultiselectColumn(
-                width=150, options=list(words.STATES.values()), color=list(_PILLS.values())
-            ),
-            "Asked": st.column_config.DatetimeColumn(width=124, format="D MMM, HH:mm:ss"),
-            "Character": st.column_config.TextColumn(width=_WIDTHS["Character"]),
-            "Now": st.column_config.TextColumn("What happened", width=_WIDTHS["Now"]),
-            "Code": st.column_config.TextColumn(width=_WIDTHS["Code"]),
-            "Model": st.column_config.TextColumn(width=_WIDTHS["Model"]),
-            "Took": st.column_config.TextColumn(width=60, alignment="right"),
-            "Cost": st.column_config.TextColumn(width=86, alignment="right"),
-            "Job": st.column_config.TextColumn(width=82),
-        },
-    )
+    return pd.DataFrame([_line(row) for row in rows]).style.format(cut)  # the cells keep their whole text
+
+
+_GRID: dict[str, Any] = {
+    "hide_index": True,
+    "height": "content",
+    "row_height": 40,
+    "column_config": {
+        "Status": st.column_config.MultiselectColumn(
+            width=150, options=list(words.STATES.values()), color=list(_PILLS.values())
+        ),
+        "Asked": st.column_config.DatetimeColumn(width=124, format="D MMM, HH:mm:ss"),
+        "Character": st.column_config.TextColumn(width=_WIDTHS["Character"]),
+        "Now": st.column_config.TextColumn("What happened", width=_WIDTHS["Now"]),
+        "Code": st.column_config.TextColumn(width=_WIDTHS["Code"]),
+        "Model": st.column_config.TextColumn(width=_WIDTHS["Model"]),
+        "Took": st.column_config.TextColumn(width=60, alignment="right"),
+        "Cost": st.column_config.TextColumn(width=86, alignment="right"),
+        "Job": st.column_config.TextColumn(width=82),
+    },
+}
 
 
 def _fit(text: str, width: int) -> str:
