@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.builders import rows
+from core.values import Role
+from tests.builders import a_character, a_person, a_waiting_job, rows
 
 PEOPLE = ("anon", "authenticated")
 WRITES = ("INSERT", "UPDATE", "DELETE")
@@ -184,7 +185,19 @@ def test_every_view_asks_with_the_rights_of_who_looks(database):
     )
 
     assert ("studio.spend", True) in views
-    assert [name for name, invoker in views if not invoker] == []
+    assert [name for name, invoker in views if not invoker] == ["studio.live_entries"]
+
+
+def test_the_queue_is_seen_by_those_who_look_after_it_and_by_no_one_else(services):
+    ana = a_person(services.db, "ana", Role.editor)
+    a_waiting_job(ana, services, a_character(ana, services))
+    seen = "SELECT count(*) FROM studio.live_entries"
+
+    for role in Role:
+        person = a_person(services.db, f"{role}-looks", role)
+        with services.db.as_reader(person) as conn:
+            (count,) = conn.execute(seen).fetchone()
+        assert count == (0 if role is Role.editor else 1), role
 
 
 def definers(database):
