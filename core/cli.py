@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from core import (
     money_cli,
     proof,
     recovery,
+    stock_cli,
 )
 from core.audit import autosave as proved
 from core.audit.autosave import Check, Outcome, Reason, Run
@@ -230,8 +232,18 @@ def _character_id(word: str) -> CharacterId:
         raise BadRequest("A character is named by its id.") from error
 
 
+class Subject(StrEnum):
+    """What `audit` looks at."""
+
+    portraits = "portraits"
+    library = "library"
+
+
 @app.command()
 def audit(
+    subject: Annotated[
+        Subject, typer.Argument(help="portraits: was each saved; library: its rows against its objects.")
+    ] = Subject.portraits,
     *,
     since: Annotated[
         str, typer.Option(help="Only jobs that ended in this time, such as 30m, 1h or 2d.")
@@ -247,8 +259,13 @@ def audit(
         bool, typer.Option("--resume", help="Go on where the last run of this kind stopped.")
     ] = False,
 ) -> None:
-    """Prove that every portrait was saved; exit status 1 when something is broken."""
+    """Prove that every portrait was saved, or compare the library's rows and objects; exit status 1 when something is
+    broken.
+    """
     with _services() as services:
+        if subject is Subject.library:
+            stock_cli.audit(services, console)
+            return
         begin = _moment_of(since)
         run = _prove(services, begin, with_objects=with_objects, resume=resume)
         _show_health(run)

@@ -154,6 +154,7 @@ _STUCK = """(
                            WHERE m.id = j.api_model_id AND jsonb_typeof(m.capabilities -> 'stuck_after') = 'number'),
                           %(silent)s))))
 )"""
+STUCK = _STUCK  # of job j and its live queue entry q, with the values of a `Look`
 
 # Completed with its picture, and it belongs into the library and is not there.
 NOT_IN_LIBRARY = f"""(

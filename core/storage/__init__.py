@@ -7,7 +7,7 @@ part of one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -78,6 +78,15 @@ class Digest(NamedTuple):
     sha256: str
 
 
+def is_behind(name: str, after: Sequence[str], *, is_folder: bool) -> bool:
+    """Whether a name in a folder lies behind the rest of a path in a walk, or leads there; a folder follows an object
+    of its name.
+    """
+    if not after or name != after[0]:
+        return not after or name > after[0]
+    return is_folder
+
+
 class Storage(Protocol):
     """Where bytes are kept. Every method may be called from any thread.
 
@@ -115,6 +124,14 @@ class Storage(Protocol):
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
         """Every object below a folder prefix, in no promised order."""
+        ...
+
+    def walk(self, bucket: str, after: str = "") -> Iterator[ObjectInfo]:
+        """Every object of a bucket, folder by folder, names in order; with `after` only those behind that path.
+
+        What stands there throughout is given once, whatever comes or goes meanwhile. At most one folder's names are
+        held, so that a listing can be stopped anywhere and gone on with.
+        """
         ...
 
     def delete(self, bucket: str, path: str) -> None:

@@ -11,14 +11,14 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from core.errors import NotAllowed, ObjectMissing, StorageFailed
-from core.storage import Address, Digest, ObjectInfo, Pieces, checked, is_key
+from core.storage import Address, Digest, ObjectInfo, Pieces, checked, is_behind, is_key
 
 _PIECE = 256 * 1024  # bytes read at once
 
@@ -105,6 +105,11 @@ class FolderStorage:
         place = self._place(checked(bucket, f"{folder}/x" if folder else "x")).parent
         yield from self._below(place, bucket, f"{folder}/" if folder else "")
 
+    def walk(self, bucket: str, after: str = "") -> Iterator[ObjectInfo]:
+        """As `Storage.walk`."""
+        place = self._place(checked(bucket, "x")).parent
+        yield from self._behind(place, bucket, "", after.split("/") if after else [])
+
     def delete(self, bucket: str, path: str) -> None:
         """As `Storage.delete`."""
         with suppress(ObjectMissing), _said_plainly("deleted"):
@@ -142,6 +147,19 @@ class FolderStorage:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 yield from self._below(Path(entry.path), bucket, f"{prefix}{entry.name}/")
+            elif entry.is_file(follow_symlinks=False):
+                # It may go between the listing and the look: then it is not there.
+                with suppress(ObjectMissing), _said_plainly("looked at"):
+                    yield _info(bucket, prefix + entry.name, entry.stat(follow_symlinks=False))
+
+    def _behind(self, folder: Path, bucket: str, prefix: str, after: Sequence[str]) -> Iterator[ObjectInfo]:
+        for entry in sorted(_entries(folder), key=lambda entry: entry.name):
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if entry.name.startswith(".") or not is_behind(entry.name, after, is_folder=is_folder):
+                continue
+            if is_folder:
+                rest = after[1:] if after and entry.name == after[0] else []
+                yield from self._behind(Path(entry.path), bucket, f"{prefix}{entry.name}/", rest)
             elif entry.is_file(follow_symlinks=False):
                 # It may go between the listing and the look: then it is not there.
                 with suppress(ObjectMissing), _said_plainly("looked at"):

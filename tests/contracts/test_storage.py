@@ -150,6 +150,37 @@ def test_a_listing_is_of_one_bucket_and_one_whole_folder(store):
     assert {info.size for info in store.list(WORKSPACE, "u10")} == {len("u10/c.png")}
 
 
+WALKED = ["a.png", "u/10/b.png", "u/2/c.png", "u/2/d/e.png", "u/2/f.png", "u/a.png", "u2/g.png", "z.png"]
+
+
+def test_a_walk_goes_through_a_bucket_in_order_and_each_object_comes_once(store):
+    for path in reversed(WALKED):
+        store.put(WORKSPACE, path, path.encode(), "image/png")
+    store.put(LIBRARY, "other.png", b"x", "image/png")
+
+    walked = list(store.walk(WORKSPACE))
+
+    assert [info.path for info in walked] == WALKED
+    assert [info.size for info in walked] == [len(path) for path in WALKED]
+
+
+def test_a_walk_that_was_stopped_goes_on_behind_any_of_its_objects(store):
+    for path in WALKED:
+        store.put(WORKSPACE, path, b"x", "image/png")
+
+    for place, path in enumerate(WALKED):
+        assert [info.path for info in store.walk(WORKSPACE, path)] == WALKED[place + 1 :]
+
+
+def test_a_walk_goes_on_where_the_object_it_stopped_at_is_gone(store):
+    for path in WALKED:
+        store.put(WORKSPACE, path, b"x", "image/png")
+    store.delete(WORKSPACE, "u/2/d/e.png")
+
+    assert [info.path for info in store.walk(WORKSPACE, "u/2/d/e.png")] == WALKED[4:]
+    assert list(store.walk(LIBRARY)) == []
+
+
 BAD = [
     "",
     "/",
