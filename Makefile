@@ -15,7 +15,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup peers browser studio audit worker emulator test check e2e chaos words soak bench lock clean screenshots
+.PHONY: help setup peers browser studio audit demo worker emulator test check e2e chaos words soak bench lock clean screenshots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ studio: $(RUN) ## the studio, on http://127.0.0.1:7860
 audit: $(RUN) ## the audit dashboard, on http://127.0.0.1:8501
 	$(BIN)/python -m streamlit run audit_app.py \
 		--server.port "$$($(BIN)/python -c 'from core.settings import Settings; print(Settings().audit_port)')"
+
+demo: $(RUN) ## a made-up world with every defect in an empty STUDIO_HOME, to learn the dashboard on
+	$(BIN)/python -m core demo
 
 worker: $(RUN) ## one more worker beside the studio (WORKER=external make studio)
 	$(BIN)/python -m core.worker

@@ -307,7 +307,8 @@ def _action(one: ActionRow) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.html(_headline(one, deed), width="stretch")
             _buttons(one, deed)
-        st.html(_bar(one))
+        if one.ended_at is None:
+            st.html(_bar(one))
         if one.over and not one.is_running:
             with st.expander("What became of each row", expanded=False):
                 _rows(one)
@@ -316,10 +317,18 @@ def _action(one: ActionRow) -> None:
 def _headline(one: ActionRow, deed: Deed | None) -> str:
     title = deed.title if deed else one.kind
     what = f"{title}: {_many(one.items, deed)}"
-    return (
-        f'<div class="au-bulk"><h3>{say(what)} {_standing(one)}</h3>'
-        f"<p>{say(f'Since {words.moment(one.asked_at)}. {one.why}')}</p></div>"
-    )
+    return f'<div class="au-bulk"><h3>{say(what)} {_standing(one)}</h3><p>{say(_about(one))}</p></div>'
+
+
+def _about(one: ActionRow) -> str:
+    """When it was, its figures where they do not stand beside a bar, and why."""
+    if one.ended_at is None:
+        return f"Since {words.moment(one.asked_at)}. {one.why}"
+    return f"{_counts(one)}{_spent(one)}. {words.moment(one.asked_at)}. {one.why}"
+
+
+def _spent(one: ActionRow) -> str:
+    return f", about {words.money(one.cost_usd)}" if one.cost_usd else ""
 
 
 def _standing(one: ActionRow) -> str:
@@ -376,10 +385,9 @@ def _bar(one: ActionRow) -> str:
         )
         if number
     )
-    cost = f", about {words.money(one.cost_usd)}" if one.cost_usd else ""
     return (
         f'<div class="au-progress" role="img" aria-label="{say(_counts(one))}">{parts}</div>'
-        f'<p class="au-counts">{say(_counts(one) + cost)}.</p>'
+        f'<p class="au-counts">{say(_counts(one) + _spent(one))}.</p>'
     )
 
 

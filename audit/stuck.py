@@ -29,6 +29,7 @@ from core.values import JobId, Person, Role
 EVERY = 5  # seconds between two looks while live
 WHAT = "what"  # the trouble, in the address
 _STANDING = "stuck_standing"
+_TABLE = "stuck_table"  # the key of the list that is shown
 _SIZES = {"50 rows": 50, "200 rows": 200, "1,000 rows": 1_000, "5,000 rows": 5_000}
 _AGES: Mapping[str, timedelta | None] = {
     "Silent for any time": None,
@@ -107,7 +108,7 @@ def draw() -> None:
     """The whole page."""
     look.head(
         "Stuck jobs",
-        "Every job that is not done with, why, and what sets it right. What its provider will delete first comes first.",
+        "What is not done with, why, and what sets it right. The nearest deadline first.",
     )
     if not person().holds(Role.qa, Role.product, Role.admin):
         nothing("For QA", "Reading stuck jobs needs the qa, product or admin role. Ask an admin for it.")
@@ -162,6 +163,7 @@ def _list(wanted: StuckFilter, size: int) -> None:
         return
     _nobody_works()
     key = f"stuck_{hash(tuple(line.row.id for line in lines)) & 0xFFFFFFFF:x}"
+    st.session_state[_TABLE] = key
     picked = _picked(key, lines)
     _act(lines, picked)
     _table(key, lines)
@@ -292,7 +294,7 @@ def _picked(key: str, lines: Sequence[_Line]) -> list[_Line]:
             redraw.ask()
             st.rerun(scope="app")  # what was ticked has gone, so the list goes on with the clock
         return []
-    return [lines[place] for place in st.session_state[key].selection.rows if place < len(lines)]
+    return [lines[place] for place in st.session_state[key]["selection"]["rows"] if place < len(lines)]
 
 
 def _act(lines: Sequence[_Line], picked: Sequence[_Line]) -> None:
@@ -331,17 +333,17 @@ def _table(key: str, lines: Sequence[_Line]) -> None:
         selection_mode="multi-row",
         hide_index=True,
         height="content" if len(lines) <= 12 else 720,  # noqa: PLR2004 - rows that fit a screen
-        row_height=58,
+        row_height=66,  # above 64 a cell's text goes over several lines
         column_config={
             "Trouble": st.column_config.MultiselectColumn(
-                width=132, options=list(NAMES.values()), color=list(_PILLS.values())
+                width=124, options=list(NAMES.values()), color=list(_PILLS.values())
             ),
-            "Why": st.column_config.TextColumn(width=372),
-            "Recovery would": st.column_config.TextColumn(width=150),
-            "Deadline": st.column_config.TextColumn(width=112),
-            "Silent": st.column_config.TextColumn(width=70, alignment="right"),
-            "Character": st.column_config.TextColumn(width=112),
-            "Model": st.column_config.TextColumn(width=104),
+            "Why": st.column_config.TextColumn(width=340),
+            "Recovery would": st.column_config.TextColumn(width=126),
+            "Deadline": st.column_config.TextColumn(width=96),
+            "Silent": st.column_config.TextColumn(width=62, alignment="right"),
+            "Character": st.column_config.TextColumn(width=104),
+            "Model": st.column_config.TextColumn(width=96),
             "Job": st.column_config.TextColumn(width=82),
         },
     )
@@ -349,7 +351,7 @@ def _table(key: str, lines: Sequence[_Line]) -> None:
 
 def _ticked(key: str) -> None:
     redraw.ask()
-    st.session_state[_STANDING] = bool(st.session_state[key].selection.rows)
+    st.session_state[_STANDING] = bool(st.session_state[key]["selection"]["rows"])
 
 
 def _cells(line: _Line) -> dict[str, object]:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from statistics import median
 from uuid import UUID, uuid4
 
-from core import budgets, log, plans, policy, prompts, publishing, routing
+from core import budgets, log, options, plans, policy, prompts, publishing, routing
 from core.catalog import AttributeCell, Catalog
 from core.db import Connection, attributes, jobs, models, workers
 from core.db.attributes import AskOutcome, CellJob, RunKind
@@ -48,6 +48,7 @@ _log = log.get(__name__)
 class CellState(StrEnum):
     """Where a cell stands; `queued` and `running` also while an older picture stands."""
 
+    not_required = "not_required"  # its option is switched off; only where the whole matrix is asked for
     missing = "missing"
     queued = "queued"
     running = "running"
@@ -190,22 +191,37 @@ def status(person: Person, services: Services) -> Matrix:
     """Where each cell stands. Raises NotAllowed (needs qa, product or admin)."""
     _refuse_reader(person)
     with services.db.as_user(person) as conn:
-        pictures = attributes.pictures(conn)
-        newest = {one.cell: one for one in attributes.newest_jobs(conn)}
-    shipped = services.catalog
-    return Matrix(
-        cells=tuple(
-            _explain(cell, _picture_of(cell, pictures, shipped), newest.get(cell), services)
-            for cell in all_cells(shipped)
-        )
-    )
+        return read_matrix(conn, services)
+
+
+def read_matrix(conn: Connection, services: Services, *, whole: bool = False) -> Matrix:
+    """As `status`, on the connection of somebody who may read it; `whole` adds the cells whose option is switched off,
+    as `not_required`, with the picture that still stands there.
+    """
+    pictures = attributes.pictures(conn)
+    newest = {one.cell: one for one in attributes.newest_jobs(conn)}
+    known = options.catalog_on(conn, services.catalog, whole=whole)
+    required = set(all_cells(options.catalog_on(conn, services.catalog) if whole else known))
+    found: list[CellStatus] = []
+    for cell in all_cells(known):
+        picture = _picture_of(cell, pictures, known)
+        one = _explain(cell, _label(cell, known), picture, newest.get(cell), services)
+        found.append(one if cell in required or _is_open(one) else _not_required(one))
+    return Matrix(cells=tuple(found))
+
+
+def _is_open(one: CellStatus) -> bool:
+    return one.state in {CellState.queued, CellState.running}
+
+
+def _not_required(one: CellStatus) -> CellStatus:
+    return replace(one, state=CellState.not_required, why="Its option is switched off.")
 
 
 def _explain(
-    cell: Cell, picture: AttributePicture | None, job: CellJob | None, services: Services
+    cell: Cell, label: str, picture: AttributePicture | None, job: CellJob | None, services: Services
 ) -> CellStatus:
     """As `explain`; a placeholder counts as missing, and is shown, once somebody else could make the picture."""
-    label = _label(cell, services.catalog)
     if picture is None or not picture.is_placeholder or services.providers.keys() <= {Sketch.name}:
         return explain(cell, label, picture, job)
     found = explain(cell, label, None, job)
@@ -304,7 +320,11 @@ def plan(
     _refuse_maker(person)
     if limit_usd is not None and limit_usd < 0:
         raise BadRequest("A spending limit is not below zero.", field="limit_usd")
-    wanted = _missing(person, services, category, style) if cells is None else _known(cells, services.catalog)
+    wanted = (
+        _missing(person, services, category, style)
+        if cells is None
+        else _known(cells, options.catalog(services))
+    )
     choice, size, price = _route(person, services, model_id, needs_price=limit_usd is not None)
     room = len(wanted) if limit_usd is None or not price else min(len(wanted), int(limit_usd / price))
     with services.db.as_service() as conn:
@@ -344,7 +364,7 @@ def seconds_for(waiting: int, elapsed: Sequence[float], limit: int, usual: float
 
 
 def _missing(person: Person, services: Services, category: str | None, style: str | None) -> tuple[Cell, ...]:
-    wanted = set(select(services.catalog, category=category, style=style))
+    wanted = set(select(options.catalog(services), category=category, style=style))
     return tuple(
         one.cell
         for one in status(person, services).cells
@@ -387,6 +407,30 @@ def _prices(conn: Connection, known: Sequence[ImageModel]) -> dict[UUID, Decimal
             conn, [one.id for one in known if _size(one) == size], size.width, size.height
         )
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maker:
+    """A model that could make the pictures now; `price` of one, None where it is not known."""
+
+    model: ImageModel
+    price: Decimal | None
+
+
+def makers(person: Person, services: Services) -> tuple[Maker, ...]:
+    """The models a run may choose from. Raises NotAllowed (needs qa, product or admin)."""
+    _refuse_reader(person)
+    with services.db.as_user(person) as conn:
+        where = plans.standings(models.pauses(conn), services)
+        known = [
+            one
+            for one in models.list_all(conn)
+            if one.is_active
+            and one.modality == "image"
+            and not routing.why_not(one, match=False, providers=where)
+        ]
+        prices = _prices(conn, known)
+    return tuple(Maker(model=one, price=prices[one.id]) for one in known)
 
 
 def _size(model: ImageModel) -> Size:
@@ -449,11 +493,12 @@ def _ask_all(
     warnings = budgets.warnings(wanted.total_usd, person, services) if wanted.cells else ()
     with services.db.as_user(person) as conn:
         attributes.begin_run(conn, run, kind, wanted.limit_usd)
+    known = options.catalog(services)
     asked: list[CellAsked] = []
     stopped: CellAsked | None = None
     for cell in (*wanted.cells, *wanted.beyond_limit):
         if stopped is None:
-            one = _ask(cell, run, wanted, person, services)
+            one = _ask(cell, run, wanted, known, person, services)
             # What has no room for one has none for the others: they all cost the same.
             stopped = one if one.outcome in _STOPS else None
         else:
@@ -476,9 +521,11 @@ _WHY: Mapping[AskOutcome, str] = {
 }
 
 
-def _ask(cell: Cell, run: UUID, wanted: AttributePlan, person: Person, services: Services) -> CellAsked:
+def _ask(
+    cell: Cell, run: UUID, wanted: AttributePlan, known: Catalog, person: Person, services: Services
+) -> CellAsked:
     model = wanted.model
-    prompt = prompt_of(cell, services.catalog, negative=model.capabilities.supports_negative)
+    prompt = prompt_of(cell, known, negative=model.capabilities.supports_negative)
     policy.check_texts({"prompt": prompt.text})
     try:
         with services.db.as_user(person) as conn:
@@ -486,7 +533,7 @@ def _ask(cell: Cell, run: UUID, wanted: AttributePlan, person: Person, services:
                 conn,
                 run,
                 cell,
-                aliases=publishing.names_of(cell, services.catalog)[1:],
+                aliases=publishing.names_of(cell, known)[1:],
                 model_id=model.id,
                 prompt=prompt.text,
                 metadata=_metadata(wanted, prompt),

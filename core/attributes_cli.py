@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from core import attributes, worker
+from core import attributes, options, worker
 from core.attributes import AttributePlan, CellState, Matrix, Progress, Run
 from core.auth import LOCAL_PERSON
 from core.db import models, workers
@@ -358,11 +358,12 @@ def _model(name: str | None, services: Services) -> ModelId | None:
 
 def _cells(named: Sequence[str], services: Services) -> list[Cell]:
     found: list[Cell] = []
+    known = options.catalog(services)
     for name in named:
         parts = name.split("/")
         if len(parts) != 3:  # noqa: PLR2004 — category, value, style
             raise BadRequest(
                 "Name a picture as category/value/style, such as body/Stocky/anime.", field="cell"
             )
-        found.append(attributes.find_cell(services.catalog, *parts))
+        found.append(attributes.find_cell(known, *parts))
     return found

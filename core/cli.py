@@ -32,6 +32,7 @@ from core.audit import autosave as proved
 from core.audit.autosave import Check, Outcome, Reason, Run
 from core.auth import LOCAL_PERSON
 from core.db.embedded import EmbeddedPostgres
+from core.demo import command as demo_command
 from core.errors import BadRequest, NotFound, StudioError
 from core.plans import Plan
 from core.recovery import Step
@@ -371,3 +372,4 @@ def _show(plan: Plan) -> None:
 
 app.add_typer(attributes_cli.commands(_services, console), name="attributes")
 money_cli.add_to(app, _services, console)
+demo_command.add_to(app, _services, console)

@@ -181,12 +181,12 @@ class _CheckedNetwork(httpcore.NetworkBackend):
         for address in self._checked(host, port):
             try:
                 stream = self._plain.connect_tcp(
-                    address, port, _left(self._ends, timeout), local_address, socket_options
+                    address, port, time_left(self._ends, timeout), local_address, socket_options
                 )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as exc:
                 failure = exc
             else:
-                return _TimedStream(stream, self._ends)
+                return TimedStream(stream, self._ends)
         raise failure
 
     def _checked(self, host: str, port: int) -> list[str]:
@@ -218,7 +218,7 @@ def may_connect(address: str, *, this_machine: bool = False) -> bool:
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_link_local)
 
 
-class _TimedStream(httpcore.NetworkStream):
+class TimedStream(httpcore.NetworkStream):
     """A connection whose every wait ends at `ends`: a server that drips one byte at a time gains nothing."""
 
     def __init__(self, stream: httpcore.NetworkStream, ends: float) -> None:
@@ -226,25 +226,31 @@ class _TimedStream(httpcore.NetworkStream):
         self._ends = ends
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(self._ends, timeout))
+        """At most `max_bytes`, within the time that is left."""
+        return self._stream.read(max_bytes, time_left(self._ends, timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(self._ends, timeout))
+        """All of `buffer`, within the time that is left."""
+        self._stream.write(buffer, time_left(self._ends, timeout))
 
     def close(self) -> None:
+        """End the connection."""
         self._stream.close()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        inner = self._stream.start_tls(ssl_context, server_hostname, _left(self._ends, timeout))
-        return _TimedStream(inner, self._ends)
+        """The same over TLS, within the same time."""
+        inner = self._stream.start_tls(ssl_context, server_hostname, time_left(self._ends, timeout))
+        return TimedStream(inner, self._ends)
 
     def get_extra_info(self, info: str) -> Any:
+        """As the connection below says."""
         return self._stream.get_extra_info(info)
 
 
-def _left(ends: float, timeout: float | None) -> float:
+def time_left(ends: float, timeout: float | None) -> float:
+    """Seconds until `ends` (time.monotonic()), at most `timeout`. Raises httpcore.ReadTimeout where none is left."""
     left = ends - time.monotonic()
     if left <= 0:
         raise httpcore.ReadTimeout("the deadline has passed")

@@ -7,20 +7,24 @@ left for a person becomes a finding; what a person removed on purpose stays remo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+import contextlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 from core import autosave, images, log, matching, proof, running
 from core.audit import autosave as asked
-from core.audit.autosave import SENTENCES, Facts, Reason
+from core.audit.autosave import SENTENCES, TITLES, Earlier, Facts, Reason
 from core.db import (
     Connection,
     activity,
+    as_ours,
     assets,
     characters,
+    findings,
     jobs,
     matches,
     proofs,
@@ -28,8 +32,11 @@ from core.db import (
     repeat_on_deadlock,
     submissions,
 )
+from core.deeds import Deed, Options, Outcome, Tried, check_jobs, done, failed, job_of, refused
 from core.errors import (
     BadImage,
+    BadRequest,
+    Conflict,
     NotAllowed,
     NotFound,
     ObjectMissing,
@@ -56,6 +63,7 @@ from core.values import (
 )
 
 MOST_REPAIRED = 500  # of one kind, in one call
+_WAIT = 20.0  # seconds for somebody else's repair of the same portrait
 _log = log.get(__name__)
 
 
@@ -67,6 +75,8 @@ class Repaired:
     mended: tuple[Reason, ...] = ()
     left: tuple[tuple[Reason, str], ...] = ()
     trouble: str = ""  # a sentence, where the repair itself could not be carried through
+    # Where nothing was left to mend: who was there before, and when.
+    earlier: Earlier | None = field(default=None, compare=False)
 
 
 class _Left(Exception):
@@ -96,12 +106,15 @@ class _Case:
 def repair(job_id: JobId, person: Person, services: Services, *, only: Reason | None = None) -> Repaired:
     """Set right what is wrong with one portrait job: everything, or what failed for the reason `only`.
 
-    Recorded in the audit with before and after. Raises NotAllowed (needs qa or admin), NotFound (no portrait job),
-    StorageFailed and DatabaseUnavailable, after which repeating is right.
+    Recorded in the audit with before and after. Of two people who repair the same portrait at once one does it; the
+    other waits, finds nothing left, and is told by whom it was mended (`earlier`).
+
+    Raises NotAllowed (needs qa or admin), NotFound (no portrait job), Conflict REPAIR_RUNNING (somebody is at it for
+    longer than one waits), StorageFailed and DatabaseUnavailable, after which repeating is right.
     """
     if not person.holds(Role.qa, Role.admin):
         raise NotAllowed("Repairing needs the qa role. Ask an admin for it.")
-    with log.bind_job(job_id):
+    with log.bind_job(job_id), _alone(job_id, services):
         case = first = _case(job_id, services)
         before = _standing(first)
         left: dict[Reason, str] = {}
@@ -118,7 +131,29 @@ def repair(job_id: JobId, person: Person, services: Services, *, only: Reason | 
         still = tuple((one, left[one]) for one in case.failures if one in left)
         _record(case, person, done, still, before)
         _log.info("autosave_repaired", mended=[*done], left=[reason for reason, _ in still])
-        return Repaired(job_id=job_id, mended=done, left=still)
+        is_late = not any(only in {None, one} for one in first.failures)
+        earlier = _last_repair(job_id, services) if is_late else None
+        return Repaired(job_id=job_id, mended=done, left=still, earlier=earlier)
+
+
+@contextlib.contextmanager
+def _alone(job_id: JobId, services: Services) -> Generator[None]:
+    """Only one repairs a portrait at a time; a killed process loses its right with its connection."""
+    with contextlib.closing(services.db.connect()) as holder:
+        try:
+            with as_ours():
+                proofs.hold_repair(holder, job_id, wait=_WAIT)
+        except Conflict as error:
+            raise Conflict(
+                "Somebody is repairing this portrait at this moment. Look again when they are done.",
+                code="REPAIR_RUNNING",
+            ) from error
+        yield
+
+
+def _last_repair(job_id: JobId, services: Services) -> Earlier | None:
+    with services.db.as_service() as conn:
+        return asked.last_repair(conn, job_id)
 
 
 def repair_all(
@@ -216,16 +251,12 @@ def _record(
             )
     with case.services.db.as_service() as conn:
         for reason, why in left:
-            activity.find(conn, _rule(reason), "jobs", str(job.id), why)
-        proofs.mend_findings(conn, job.id, [_rule(one) for one in done], person.id)
+            activity.find(conn, reason.rule, "jobs", str(job.id), why)
+        proofs.mend_findings(conn, job.id, [one.rule for one in done], person.id)
         if found.failures:
             proofs.write(conn, [proof.found_of(job.id, found.ended_at, found.failures, objects=True)])
         else:
             proofs.forget(conn, job.id)
-
-
-def _rule(reason: Reason) -> str:
-    return f"autosave.{reason.lower()}"
 
 
 def _under_lock(case: _Case, reason: Reason, write: Callable[[Connection], object]) -> None:
@@ -528,3 +559,87 @@ _DEEDS: Mapping[Reason, Callable[[_Case], None]] = MappingProxyType(
         Reason.IMAGE_DIFFERS: _follow_primary(Reason.IMAGE_DIFFERS),
     }
 )
+
+CAN_MEND = frozenset(_DEEDS)
+"""What a repair can set right; the rest a person decides."""
+
+
+# -- for people, and for many rows at once ---------------------------------------------------------------------------
+
+REASON = "reason"  # the option that narrows a repair to one reason
+_MOMENT = 90.0  # seconds that are "a moment ago"
+
+
+def told(repaired: Repaired, person: Person, services: Services) -> str:
+    """What a repair did, in a sentence or two: what is mended, what is left and why, or who was there before."""
+    if repaired.trouble:
+        return repaired.trouble
+    left = " ".join(f"Left: {TITLES[reason].lower()}. {why}" for reason, why in repaired.left)
+    if repaired.mended:
+        return f"Mended: {_titles(repaired.mended)}. {left}".strip()
+    if left:
+        return left
+    if repaired.earlier is not None:
+        return _told_earlier(repaired.earlier, person, services)
+    return "Nothing is wrong with it any more."
+
+
+def _told_earlier(earlier: Earlier, person: Person, services: Services) -> str:
+    seconds = max((datetime.now(UTC) - earlier.at).total_seconds(), 0.0)
+    when = "a moment ago" if seconds < _MOMENT else f"on {earlier.at:%-d %b %Y, %H:%M} UTC"
+    what = f": {_titles(earlier.mended)}" if earlier.mended else ""
+    return f"Already mended by {_called(earlier.by, person, services)} {when}{what}."
+
+
+def _titles(reasons: Sequence[Reason]) -> str:
+    return ", ".join(TITLES[reason].lower() for reason in reasons)
+
+
+def _called(who: UUID | None, person: Person, services: Services) -> str:
+    if who is None:
+        return "the studio"
+    if who == person.id:
+        return "you"
+    with services.db.as_reader(person) as conn:
+        names = {one.id: one.name for one in findings.team(conn)}
+    return names.get(who, "somebody else")
+
+
+def _only(options: Options) -> Reason | None:
+    said = options.get(REASON, "")
+    if said and said not in set(Reason):
+        raise BadRequest("There is no such reason to repair for.", field=REASON)
+    return Reason(said) if said else None
+
+
+def _repair_row(one: str, person: Person, services: Services, options: Options) -> Outcome:
+    job_id = job_of(one)
+    try:
+        repaired = repair(job_id, person, services, only=_only(options))
+    except NotFound as error:
+        with services.db.as_service() as conn:
+            proofs.forget(conn, job_id)  # purged meanwhile: there is nothing to prove
+        return refused(error.sentence)
+    sentence = told(repaired, person, services)
+    if repaired.mended:
+        return done(sentence)
+    return failed(sentence) if repaired.trouble else refused(sentence)
+
+
+def _found_repaired(one: str, services: Services, tried: Tried) -> Outcome | None:
+    earlier = _last_repair(job_of(one), services)
+    if earlier is None or earlier.by not in tried.who or earlier.at < tried.since:
+        return None
+    return done(f"Mended: {_titles(earlier.mended)}.")
+
+
+REPAIR = Deed(
+    kind="repair_autosave",
+    title="Repair",
+    roles=frozenset({Role.qa, Role.admin}),
+    check=check_jobs,
+    act=_repair_row,
+    found_done=_found_repaired,
+    noun="portrait",
+)
+"""Repairing many portraits that were shown; registered in core/bulk.py."""

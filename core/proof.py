@@ -18,14 +18,32 @@ from uuid import UUID
 
 from core import log
 from core.audit import autosave as asked
-from core.audit.autosave import CHECK_OF, FIRST, OF_OBJECTS, PASSED, Check, Facts, Group, Proof, Reason, Run
+from core.audit.autosave import (
+    CHECK_OF,
+    FIRST,
+    OF_OBJECTS,
+    PASSED,
+    RULE_PREFIX,
+    SENTENCES,
+    WHOLE,
+    Check,
+    Facts,
+    Group,
+    Health,
+    Outcome,
+    Proof,
+    Reason,
+    Run,
+    health_of,
+    outcome_of,
+)
 from core.audit.jobs import Key
-from core.db import as_ours, proofs, repeat_on_deadlock
+from core.db import as_ours, findings, proofs, repeat_on_deadlock
 from core.db.proofs import Found, RunRow
-from core.errors import Conflict, NotFound, ObjectMissing, StorageFailed
+from core.errors import Conflict, NotAllowed, NotFound, ObjectMissing, StorageFailed
 from core.services import Services
 from core.storage import LIBRARY, WORKSPACE, Digest, Storage
-from core.values import JobId
+from core.values import JobId, Person, Role
 
 THREADS = 8  # that read files at once
 SAMPLE_DAYS = 30  # a store that is not near has each of its objects read once in so many days
@@ -86,6 +104,42 @@ def with_objects(
     """
     seen = _see(facts, storage, read, threads)
     return [_judged(one, seen) for one in facts]
+
+
+def look_at_page(facts: Sequence[Facts], storage: Storage) -> list[Proof]:
+    """The proofs of a page of jobs with what the store lists of their objects; nobody's bytes are read.
+
+    Never fails: where the store does not answer, what only it can tell is *not checked*, never passed.
+    """
+    with ThreadPoolExecutor(THREADS, "page") as threads:
+        try:
+            return with_objects(facts, storage, read=lambda _: False, threads=threads)
+        except StorageFailed as error:
+            _log.warning("proof_page_unread", code=error.reason)
+            return [_silent(one) for one in facts]
+
+
+def look_or_rows(job_id: JobId, services: Services) -> Facts | None:
+    """As `look`, and where the store does not answer the rows alone, with what only it can tell *not checked*."""
+    try:
+        return look(job_id, services)
+    except StorageFailed as error:
+        _log.warning("proof_look_unread", code=error.reason)
+    with services.db.as_service() as conn:
+        found = asked.facts_of(conn, [job_id], grace=grace(services))
+    return replace(found[0], proof=_silent(found[0])) if found else None
+
+
+def _silent(one: Facts) -> Proof:
+    answers = dict(zip(Check, one.proof.answers, strict=True))
+    for check, asks in (
+        (Check.workspace, _asks_workspace(one)),
+        (Check.library_object, _asks_object(one)),
+        (Check.thumbnail, _asks_thumbnail(one)),
+    ):
+        if asks:
+            answers[check] = Reason.STORAGE_SILENT
+    return replace(one.proof, answers=tuple(answers[check] for check in Check))
 
 
 def in_sample(job_id: JobId, day: datetime) -> bool:
@@ -248,6 +302,40 @@ def run_proof(
     """
     with _alone(services, with_objects=with_objects):
         run = _begun(services, since=since, with_objects=with_objects, resume=resume)
+        return _carried_through(run, services, say)
+
+
+def ask(
+    person: Person, services: Services, *, since: datetime | None = None, with_objects: bool = False
+) -> tuple[UUID, bool]:
+    """Have every portrait, or those that ended `since`, proved now, by a worker: the run, and False where one that
+    looks at the same was under way already. It goes on when nobody looks.
+
+    Recorded in the audit. Raises NotAllowed (needs qa or admin).
+    """
+    if not person.holds(Role.qa, Role.admin):
+        raise NotAllowed("Starting a check needs the qa role. Ask an admin for it.")
+    with services.db.as_user(person) as conn:
+        return proofs.ask(conn, since=since, with_objects=with_objects)
+
+
+def carry_out(run_id: UUID, services: Services) -> Run | None:
+    """Carry a run that was asked for to its end, from where it stands; None where there is nothing (more) to do.
+
+    Raises as `run_proof`; the run that comes back has no end where this process is leaving.
+    """
+    with services.db.as_service() as conn:
+        wanted = proofs.get(conn, run_id)
+    if wanted is None or wanted.finished_at is not None:
+        return None
+    with _alone(services, with_objects=wanted.with_objects):
+        with services.db.as_service() as conn:
+            run = proofs.start(conn, run_id)
+        return _carried_through(run, services, lambda _looked, _expected: None) if run is not None else None
+
+
+def _carried_through(run: RunRow, services: Services, say: Say) -> Run:
+    try:
         with ThreadPoolExecutor(THREADS, "proof") as threads:
             while not services.stopping.is_set():
                 chunk = _chunk(run, services, threads)
@@ -256,6 +344,10 @@ def run_proof(
                     break
                 run = _keep(run, chunk, services)
                 say(run.looked_at, max(run.expected, run.looked_at))
+    except StorageFailed as error:
+        with services.db.as_service() as conn:
+            proofs.stand_still(conn, run.id, error.sentence)
+        raise
     with services.db.as_service() as conn:
         found = asked.run(conn, run.id)
     if found is None:
@@ -346,12 +438,24 @@ def _keep(run: RunRow, chunk: _Chunk, services: Services) -> RunRow:
             if not moved:
                 raise _given_up()
             proofs.write(conn, found)
+            findings.see(conn, _seen_in(chunk.groups))
             return proofs.get(conn, run.id)
 
     kept = repeat_on_deadlock(write)
     if kept is None:
         raise _given_up()
     return kept
+
+
+def _seen_in(groups: Sequence[Group]) -> list[tuple[str, JobId, str]]:
+    """Rule, job and sentence of every failure."""
+    return [
+        (reason.rule, job_id, SENTENCES[reason])
+        for group in groups
+        for reason in group.answers
+        if reason is not None and reason in CHECK_OF
+        for job_id, _ in group.broken
+    ]
 
 
 def _found(group: Group, *, objects: bool) -> Iterator[Found]:
@@ -371,8 +475,9 @@ def found_of(job_id: JobId, ended_at: datetime, failed: Sequence[Reason], *, obj
 
 
 def _tally(groups: Sequence[Group]) -> dict[str, dict[str, int]]:
-    counts: dict[str, Counter[str]] = {check: Counter() for check in Check}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in (*Check, WHOLE)}
     for group in groups:
+        counts[WHOLE][health_of(group.answers)] += group.number
         for check, reason in zip(Check, group.answers, strict=True):
             counts[check][reason or PASSED] += group.number
     return {check: dict(found) for check, found in counts.items()}
@@ -382,9 +487,35 @@ def _finish(run: RunRow, services: Services) -> None:
     def end() -> None:
         with services.db.as_service() as conn:
             proofs.finish(conn, run)
+            if (done := asked.run(conn, run.id)) is not None:
+                proofs.remember(conn, run, _lines(done))
+            findings.close_mended(conn, RULE_PREFIX, run.since)
 
     repeat_on_deadlock(end)
     _log.info("proof_finished", run=str(run.id), looked_at=run.looked_at, broken=run.broken)
+
+
+_OF_HEALTH: Mapping[str, Outcome] = {
+    Health.well: Outcome.passed,
+    Health.broken: Outcome.failed,
+    Health.not_proven: Outcome.not_checked,
+    Health.nothing: Outcome.not_applicable,
+}
+
+
+def _lines(run: Run) -> list[tuple[str, Mapping[Outcome, int]]]:
+    """What the history keeps of a run: by check, and of the portraits themselves, how many were answered how."""
+    return [(name, _sums(name, run.tally.get(name, {}))) for name in (*Check, WHOLE)]
+
+
+def _sums(name: str, counted: Mapping[str, int]) -> Mapping[Outcome, int]:
+    sums: Counter[Outcome] = Counter()
+    for word, number in counted.items():
+        if name == WHOLE:
+            sums[_OF_HEALTH[word]] += number
+        else:
+            sums[outcome_of(None if word == PASSED else Reason(word))] += number
+    return sums
 
 
 def _given_up() -> NotFound:

@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core import catalog, jpegs, log, running
+from core import catalog, jpegs, log, options, running
 from core.db import Connection, activity, assets, attributes, jobs, repeat_on_deadlock
 from core.db.attributes import Published
 from core.errors import BadImage, ObjectMissing, StudioError
@@ -92,12 +92,11 @@ def _find(job_id: JobId, services: Services) -> _Publishing | None:
         job = jobs.get(conn, job_id)
         asked = attributes.cell_of_job(conn, job_id)
         asset = assets.first_of_job(conn, job_id)
+        known = options.catalog_on(conn, services.catalog, whole=True)
     if job is None or asked is None or asset is None or job.status is not JobStatus.completed:
         return None
     cell, replaces = asked
-    return _Publishing(
-        job=job, asset=asset, cell=cell, names=names_of(cell, services.catalog), replaces=replaces
-    )
+    return _Publishing(job=job, asset=asset, cell=cell, names=names_of(cell, known), replaces=replaces)
 
 
 def names_of(cell: Cell, shipped: catalog.Catalog) -> tuple[str, ...]:

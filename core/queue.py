@@ -15,6 +15,7 @@ RESCUE = "rescue"
 CONFIRM = "confirm"
 MATCH = "match"  # put by triggers: a completion, a new character, a rename
 PUBLISH = "publish"  # put by a trigger at completion: an attribute image
+PROVE = "prove"  # put by studio.ask_proof: a check of the auto-save that a person asked for
 
 
 def portrait_entrypoint(provider: str) -> str:

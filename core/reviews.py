@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from core import attributes, publishing
+from core import attributes, options, publishing
 from core.catalog import Catalog
 from core.db import attributes as rows
 from core.errors import BadRequest, NotAllowed
@@ -53,7 +53,8 @@ def review(
     """
     if not person.holds(Role.product, Role.admin):
         raise NotAllowed("Attribute images are judged by product and admin. Ask an admin for the role.")
-    known = attributes.find_cell(services.catalog, cell.category, cell.value, cell.style)
+    current = options.catalog(services)
+    known = attributes.find_cell(current, cell.category, cell.value, cell.style)
     said = " ".join(note.replace("\x00", "").split())
     if len(said) > LONGEST_NOTE:
         raise BadRequest(
@@ -61,7 +62,7 @@ def review(
         )
     if verdict is ReviewStatus.rejected and not said:
         raise BadRequest("Say in a few words what is wrong, so that the next one is better.", field="note")
-    names = publishing.names_of(known, services.catalog)
+    names = publishing.names_of(known, current)
     with services.db.as_user(person) as conn:
         return rows.review(conn, known, names, image_url=image_url, verdict=verdict, note=said)
 
@@ -86,10 +87,11 @@ def looks(person: Person, services: Services) -> tuple[LookGroup, ...]:
         raise NotAllowed("The studio needs a role. Ask an admin for one.")
     with services.db.as_user(person) as conn:
         approved = [one for one in rows.pictures(conn) if one.review_status is ReviewStatus.approved]
+        current = options.catalog_on(conn, services.catalog)
     shown = {
         _key(one.cell): link(one, services) for one in reversed(approved)
     }  # the newest of a cell comes last
-    return (_styles(shown, services.catalog), *_groups(shown, services.catalog))
+    return (_styles(shown, current), *_groups(shown, current))
 
 
 def _styles(shown: dict[tuple[str, str, str], str], catalog: Catalog) -> LookGroup:

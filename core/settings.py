@@ -162,6 +162,12 @@ class Settings(BaseSettings):
         le=23,
         description="Hour (UTC) at which the library's rows and objects are compared, once a day.",
     )
+    proof_every: int = Field(
+        default=1,
+        ge=1,
+        le=24,
+        description="Hours between two checks of every portrait's rows; files are read at PROOF_HOUR.",
+    )
     give_up_after: float = Field(
         default=1800.0,
         ge=1,
@@ -185,6 +191,17 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(
         default=None, description="Bearer token that reads /metrics; empty: only this machine reads it."
     )
+    notify_webhook_url: SecretStr | None = Field(
+        default=None,
+        description="Where news of broken and healed health rules go, as JSON that Slack reads; empty: nowhere.",
+    )
+    audit_url: str | None = Field(
+        default=None,
+        description="Address of the audit dashboard, for the links in that news; empty: no links.",
+    )
+    health_every: float = Field(
+        default=60.0, ge=1, description="Seconds between two looks at the health rules."
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @field_validator("log_level")
@@ -205,6 +222,13 @@ class Settings(BaseSettings):
                     "ALLOWED_ORIGINS names each origin whole, such as https://app.example.org, with commas; "
                     "a star or a path is none"
                 )
+        return value
+
+    @field_validator("audit_url")
+    @classmethod
+    def _whole_address(cls, value: str | None) -> str | None:
+        if value is not None and not _ORIGIN.match(value.lower()):
+            raise ValueError("AUDIT_URL is a whole address, such as https://audit.example.org")
         return value
 
     @field_validator("start_chat_url", "preview_url")

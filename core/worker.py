@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -38,6 +39,7 @@ from core import (
     cleaning,
     log,
     matching,
+    notices,
     proof,
     publishing,
     queue,
@@ -46,7 +48,7 @@ from core import (
     stock,
 )
 from core.db import models, workers
-from core.errors import StudioError
+from core.errors import NotFound, StudioError
 from core.services import CONFIRMS, RESCUES, Services
 from core.values import JobId
 
@@ -71,6 +73,7 @@ _PUBLISHERS = (
 )
 _PROBE_AFTER = 2.0  # seconds
 _ONCE_A_DAY = "23 4 * * *"  # UTC
+_PROOF_WAITS = 15.0  # seconds
 _FASTEST_TICK = 1  # seconds; the engine's clock counts whole ones
 
 _log = log.get(__name__)
@@ -201,6 +204,10 @@ def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
         _entry(callbacks.confirm, services, threads.waiting)
     )
 
+    manager.entrypoint(queue.PROVE, concurrency_limit=1, on_failure="hold")(
+        _entry(_check_now, services, threads.files)
+    )
+
     async def recover(_schedule: Schedule) -> None:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(threads.files, _recover, services)
@@ -219,6 +226,12 @@ def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
 
     manager.schedule("prove", f"17 {services.settings.proof_hour} * * *")(prove)
 
+    async def watch(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, _watch, services)
+
+    manager.schedule("watch", _every(services.settings.health_every))(watch)
+
     async def scan(_schedule: Schedule) -> None:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(threads.files, stock.put_off, services, stock.scan)
@@ -230,6 +243,12 @@ def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
         await loop.run_in_executor(threads.files, stock.put_off, services, stock.scan_if_asked)
 
     manager.schedule("scan_if_asked", _every(services.settings.recovery_every))(scan_if_asked)
+
+    async def prove_rows(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, partial(_prove, services, with_objects=False))
+
+    manager.schedule("prove_rows", _hourly(services.settings.proof_every))(prove_rows)
 
 
 def _entry(
@@ -273,14 +292,40 @@ def _clean(services: Services) -> None:
         _log.warning("cleaning_put_off", code=error.reason)
 
 
-def _prove(services: Services) -> None:
-    """The daily proof, objects included; what a killed one left is gone on with."""
+def _prove(services: Services, *, with_objects: bool = True) -> None:
+    """The proof of every portrait by the clock; what a killed one left is gone on with."""
     try:
-        proof.run_proof(services, with_objects=True, resume=True)
+        proof.run_proof(services, with_objects=with_objects, resume=True)
     except (
         StudioError
     ) as error:  # another worker is at it, or the store is away: tomorrow's goes on from there
         _log.warning("proof_put_off", code=error.reason)
+
+
+def _watch(services: Services) -> None:
+    try:
+        notices.watch(services)
+    except StudioError as error:
+        _log.warning("health_put_off", code=error.reason)
+
+
+def _check_now(run_id: JobId, services: Services) -> None:
+    """A check that a person asked for; while another one runs, or the store is away, it waits."""
+    try:
+        run = proof.carry_out(run_id, services)
+    except NotFound as error:  # given up for a newer one
+        _log.info("proof_given_up", run=str(run_id), code=error.reason)
+        return
+    except StudioError as error:
+        _log.warning("proof_put_off", code=error.reason)
+        raise running.AskAgain(_PROOF_WAITS) from error
+    if run is not None and run.finished_at is None:  # this worker is leaving
+        raise running.AskAgain(1.0)
+
+
+def _hourly(hours: int) -> str:
+    """A cron line (UTC) for every so many hours, apart from the daily proof."""
+    return f"41 */{hours} * * *" if hours < 24 else "41 0 * * *"  # noqa: PLR2004 — hours of a day
 
 
 def _every(seconds: float) -> str:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from core import attributes, generation, reviews
+from core import attributes, generation, options, reviews
 from core.attributes import AttributePlan, CellStatus, Progress, Run
 from core.db.attributes import AskOutcome
 from core.errors import BadRequest
@@ -96,7 +96,7 @@ def _made(asking: Asking, person: Person, order: _Order, run_id: UUID) -> Run:
 def _matrix(asking: Asking, person: Person) -> dict[str, object]:
     services = asking.services
     cells = attributes.status(person, services).cells
-    shipped = services.catalog
+    shipped = options.catalog(services)
     runs = [one.job for one in cells if one.job is not None and one.job.is_open]
     newest = max(runs, key=lambda job: job.asked_at, default=None)
     return {

@@ -11,7 +11,18 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from core import autosave, callbacks, characters, generation, matching, publishing, queue, recovery, running
+from core import (
+    autosave,
+    callbacks,
+    characters,
+    generation,
+    matching,
+    proof,
+    publishing,
+    queue,
+    recovery,
+    running,
+)
 from core.db import Connection, Database
 from core.generation import Asked, Outcome
 from core.services import Services
@@ -42,6 +53,7 @@ _WORK = {
     queue.CONFIRM: callbacks.confirm,
     queue.MATCH: matching.match,
     queue.PUBLISH: publishing.publish_or_later,
+    queue.PROVE: proof.carry_out,
 }  # all else carries portraits
 _MOST_RUNS = 25  # of one entry; a test that needs more is asking for ever
 

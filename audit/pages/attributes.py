@@ -1,5 +1,5 @@
-"""Attribute images."""
+"""Attribute images: how complete they are, product's review, making what is missing, and the options themselves."""
 
-from audit import look
+from audit import attributes
 
-look.head("Attribute images")
+attributes.draw()

@@ -1,5 +1,6 @@
-"""Overview."""
+"""Overview: is anything wrong, what first, what does it cost."""
 
-from audit import look
+from audit import overview, redraw
 
-look.head("Overview")
+redraw.settle()
+overview.draw()

@@ -10,7 +10,7 @@ found by the job that its path or its metadata names.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -20,13 +20,17 @@ from uuid import UUID
 from psycopg import Cursor
 from psycopg.rows import RowMaker, class_row
 
-from core.audit.jobs import Key
+from core.audit.jobs import MOST_COUNTED, Counted, Key
 from core.db import Connection
 from core.values import JobId
 
 RETENTION_DAYS = 7  # how long a saved job's workspace object should still exist (SPEC "When things go wrong")
 LAG_DAYS = 7  # how far back the lag is looked for
 _MOST_WAITING = 1_000
+_MOST_POINTS = 6_000  # of the history: 30 days by the hour, eight lines a run
+
+
+RULE_PREFIX = "autosave."
 
 
 class Check(StrEnum):
@@ -50,8 +54,22 @@ class Outcome(StrEnum):
     not_applicable = "not_applicable"
 
 
+class Health(StrEnum):
+    """One word for all seven checks of a portrait. Well is only what was looked at whole."""
+
+    broken = "broken"  # a check failed
+    not_proven = "not_proven"  # none failed, and one could not be made
+    well = "well"  # every check that applies was made and passed
+    nothing = "nothing"  # no check applies
+
+
 class Reason(StrEnum):
     """Why a check did not pass. One that failed belongs to one check; the others may be any check's answer."""
+
+    @property
+    def rule(self) -> str:
+        """The rule under which a job that failed for it stands among the findings."""
+        return f"{RULE_PREFIX}{self.lower()}"
 
     NOT_COMPLETED = "NOT_COMPLETED"
     NO_COMPLETION_TIME = "NO_COMPLETION_TIME"
@@ -229,6 +247,69 @@ SENTENCES: Mapping[Reason, str] = MappingProxyType(
 )
 """What a person reads, for every reason."""
 
+CHECK_TITLES: Mapping[Check, str] = MappingProxyType(
+    {
+        _C.completed: "Job completed",
+        _C.workspace: "Workspace result",
+        _C.library_row: "Library row",
+        _C.library_object: "Library file",
+        _C.thumbnail: "Thumbnail",
+        _C.portrait: "Portrait, one primary",
+        _C.character_image: "Character's picture",
+    }
+)
+"""The seven in a few words each, as a heading."""
+
+TITLES: Mapping[Reason, str] = MappingProxyType(
+    {
+        _R.NOT_COMPLETED: "Job not completed",
+        _R.NO_COMPLETION_TIME: "No completion time",
+        _R.NO_ASSET: "No workspace row",
+        _R.WORKSPACE_FOREIGN_PATH: "Workspace result in a foreign folder",
+        _R.WORKSPACE_OBJECT_MISSING: "Workspace file missing",
+        _R.WORKSPACE_SIZE_DIFFERS: "Workspace file has another size",
+        _R.WORKSPACE_HASH_DIFFERS: "Workspace file has other bytes",
+        _R.NO_LIBRARY_ROW: "Not in the library",
+        _R.NO_CHARACTER: "Character not decided",
+        _R.KEPT_OUT: "Kept out of the library",
+        _R.WRONG_OWNER: "Library row of another owner",
+        _R.WRONG_TYPE: "Library row of another type",
+        _R.WRONG_CHARACTER: "Library row of another character",
+        _R.WRONG_TAGS: "Library row lacks its tags",
+        _R.FOREIGN_PATH: "Library path in a foreign folder",
+        _R.RECORD_DIFFERS: "Recorded size or hash differs",
+        _R.OBJECT_MISSING: "Library file missing",
+        _R.SIZE_DIFFERS: "Library file has another size",
+        _R.HASH_DIFFERS: "Library file has other bytes",
+        _R.NO_THUMBNAIL: "No thumbnail named",
+        _R.THUMBNAIL_FOREIGN_PATH: "Thumbnail in a foreign folder",
+        _R.THUMBNAIL_MISSING: "Thumbnail file missing",
+        _R.NO_PORTRAIT: "No portrait row",
+        _R.PORTRAIT_ELSEWHERE: "Portrait of another character",
+        _R.PORTRAIT_NOT_STABLE: "Portrait's address may expire",
+        _R.TWO_PRIMARIES: "Several primaries",
+        _R.NO_PRIMARY: "No primary",
+        _R.NO_IMAGE: "Character shows no picture",
+        _R.IMAGE_NOT_STABLE: "Character's address may expire",
+        _R.IMAGE_DIFFERS: "Character shows another picture",
+        _R.NOT_FINISHED: "Not ended yet",
+        _R.BEING_SAVED: "Being saved",
+        _R.WAITS_FOR_CHARACTER: "Waits for its character",
+        _R.NOTHING_SAVED: "Nothing saved to look at",
+        _R.OBJECTS_NOT_ASKED: "Files not looked at",
+        _R.NOTHING_TO_COMPARE: "Nothing recorded to compare with",
+        _R.STORAGE_SILENT: "The store did not answer",
+        _R.NO_PRIMARY_TO_FOLLOW: "No primary to compare with",
+        _R.NO_RESULT: "Ended without a picture",
+        _R.OLDER_FLOW: "Older flow without this part",
+        _R.REMOVED: "Removed on purpose",
+        _R.CHARACTER_REMOVED: "Character removed",
+        _R.PAST_RETENTION: "Past its seven days",
+        _R.NO_PRIMARY_WANTED: "No primary wanted",
+    }
+)
+"""Every reason in a few words, as a heading."""
+
 
 def outcome_of(reason: Reason | None) -> Outcome:
     """What a reason means; None is passed."""
@@ -243,6 +324,16 @@ Answers = tuple[Reason | None, ...]
 """One reason a check, in the order of `Check`; None where it passed."""
 
 
+def health_of(answers: Answers) -> Health:
+    """All seven in one word: what was not checked never counts as passed."""
+    said = {outcome_of(one) for one in answers}
+    if Outcome.failed in said:
+        return Health.broken
+    if Outcome.not_checked in said:
+        return Health.not_proven
+    return Health.well if Outcome.passed in said else Health.nothing
+
+
 @dataclass(frozen=True, kw_only=True)
 class Proof:
     """One portrait job and what its seven checks answered. `ended_at` is when it was asked where it has no end."""
@@ -254,6 +345,18 @@ class Proof:
     character: str
     ended_at: datetime
     answers: Answers
+    provider: str = ""
+
+    @property
+    def health(self) -> Health:
+        """All seven in one word."""
+        return health_of(self.answers)
+
+    @property
+    def first_broken(self) -> tuple[Check, Reason] | None:
+        """The first link of the chain that does not hold, None where each does."""
+        pairs = zip(Check, self.answers, strict=True)
+        return next(((check, why) for check, why in pairs if why is not None and why in CHECK_OF), None)
 
     @property
     def key(self) -> Key:
@@ -343,6 +446,9 @@ class Run:
     broken: int
     tally: Mapping[str, Mapping[str, int]]
     finished_at: datetime | None
+    asked_by: UUID | None = None
+    waits: bool = False
+    trouble: str | None = None
 
     def health(self, check: Check) -> tuple[int, int]:
         """How many passed, of how many where the check applied and was made (SPEC: health counts those only)."""
@@ -350,6 +456,80 @@ class Run:
         passed = counted.get(PASSED, 0)
         failed = sum(number for word, number in counted.items() if word in _FAILED)
         return passed, passed + failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProofFilter:
+    """Which portrait jobs are looked at; what is absent narrows nothing. `character` is a name or an id as typed.
+
+    `reason` and `only_broken` ask what the last checks kept; the rest asks the jobs themselves.
+    """
+
+    since: datetime | None = None
+    character: str = field(default="", repr=False)
+    provider: str | None = None
+    model_id: UUID | None = None
+    user_id: UUID | None = None
+    reason: Reason | None = None
+    only_broken: bool = False
+
+    @property
+    def asks_results(self) -> bool:
+        """True where the list is of those that the last checks found broken."""
+        return self.only_broken or self.reason is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactsPage:
+    """A part of the list, the last ended first. `older` and `newer` are where to go on, None where nothing is left."""
+
+    rows: Sequence[Facts]
+    older: Key | None
+    newer: Key | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReasonGroup:
+    """Portraits that the last checks found broken for one reason. `example` is the one that is broken longest."""
+
+    reason: Reason
+    counted: Counted
+    oldest_at: datetime
+    example: JobId
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthLine:
+    """How one check (or `WHOLE`, the portrait itself) was answered in one finished run."""
+
+    run_id: UUID
+    check: str
+    at: datetime
+    with_objects: bool
+    passed: int
+    failed: int
+    not_checked: int
+    not_applicable: int
+
+    @property
+    def looked_at(self) -> int:
+        """How many portraits the run met."""
+        return self.passed + self.failed + self.not_checked + self.not_applicable
+
+    @property
+    def share(self) -> float | None:
+        """Passed of those where the check was made and applied; None where it was made nowhere."""
+        made = self.passed + self.failed
+        return self.passed / made if made else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """The last repair of a job: who, when, and what it mended."""
+
+    by: UUID | None
+    at: datetime
+    mended: tuple[Reason, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -364,6 +544,7 @@ class Broken:
 
 
 PASSED = "PASSED"
+WHOLE = "whole"  # stands in a tally beside the checks: the portraits themselves, by their health
 _PLACE = {check: place for place, check in enumerate(Check)}
 _FAILED = [str(reason) for reason in CHECK_OF]
 
@@ -385,7 +566,7 @@ _HAS_RESULT = """
 _CHOSEN_COLUMNS = f"""
     j.id, j.user_id, j.runner, j.status, j.stage, j.created_at, j.completed_at, {_ENDED} AS ended_at,
     coalesce(j.character_id, studio.as_uuid(j.metadata ->> 'character_id')) AS named_character,
-    lower(j.metadata ->> 'owner') AS named_owner, j.metadata
+    lower(j.metadata ->> 'owner') AS named_owner, j.metadata, j.api_model_id
 """
 
 
@@ -565,6 +746,39 @@ _BEFORE = f"""
     WHERE {_PORTRAITS} AND ({_ENDED}, j.id) < (%(at)s::timestamptz, %(id)s::uuid) AND {_ENDED} >= %(since)s::timestamptz
     ORDER BY {_ENDED} DESC, j.id DESC LIMIT %(limit)s
 """
+_ASKED_JOBS = """
+    (%(models)s::uuid[] IS NULL OR j.api_model_id = ANY(%(models)s)) AND (%(user)s::uuid IS NULL OR j.user_id = %(user)s)
+    AND (%(characters)s::uuid[] IS NULL
+         OR coalesce(j.character_id, studio.as_uuid(j.metadata ->> 'character_id')) = ANY(%(characters)s))
+"""
+_IDS = f"""
+    SELECT j.id, {_ENDED} FROM public.jobs j
+    WHERE {_PORTRAITS} AND {_ENDED} >= %(since)s::timestamptz AND {_ASKED_JOBS}
+      AND ({_ENDED}, j.id) {{compared}} (%(at)s::timestamptz, %(id)s::uuid)
+    ORDER BY {_ENDED} {{order}}, j.id {{order}} LIMIT %(limit)s
+"""
+_KEPT = """
+    r.ended_at >= %(since)s::timestamptz
+    AND (%(code)s::text IS NULL OR r.row_codes @> ARRAY[%(code)s] OR r.object_codes @> ARRAY[%(code)s])
+    AND cardinality(r.row_codes) + cardinality(r.object_codes) > 0
+"""
+_BROKEN_IDS = f"""
+    SELECT r.job_id, r.ended_at FROM studio.proof_results r
+    WHERE {_KEPT} AND (r.ended_at, r.job_id) {{compared}} (%(at)s::timestamptz, %(id)s::uuid)
+      AND (NOT %(narrowed)s OR EXISTS (SELECT FROM public.jobs j WHERE j.id = r.job_id AND {_ASKED_JOBS}))
+    ORDER BY r.ended_at {{order}}, r.job_id {{order}} LIMIT %(limit)s
+"""
+_REASONS_KEPT = f"""
+    SELECT code, count(*), (array_agg(broken_since ORDER BY broken_since, job_id))[1],
+        (array_agg(job_id ORDER BY broken_since, job_id))[1], bool_or(cut.more)
+    FROM (
+        SELECT r.job_id, r.broken_since, r.row_codes || r.object_codes AS codes,
+            row_number() OVER () > %(most)s AS more
+        FROM studio.proof_results r
+        WHERE {_KEPT} AND (NOT %(narrowed)s OR EXISTS (SELECT FROM public.jobs j WHERE j.id = r.job_id AND {_ASKED_JOBS}))
+        LIMIT %(most)s + 1) cut CROSS JOIN LATERAL unnest(cut.codes) code
+    GROUP BY code ORDER BY 2 DESC, 1
+"""
 _NAMED = f"SELECT {_CHOSEN_COLUMNS} FROM public.jobs j WHERE {_PORTRAITS} AND j.id = ANY(%(ids)s::uuid[])"
 _GROUPED = f"""
     WITH chosen AS MATERIALIZED ({_AFTER}), facts AS ({_FACTS}),
@@ -587,7 +801,9 @@ _EACH = f"""
         coalesce(f.library_thumbnail, f.portrait_thumbnail,
                  regexp_replace(f.library_path, '[.][A-Za-z0-9]+$', '') || '.thumb.webp'),
         coalesce((SELECT r.object_codes && ARRAY['HASH_DIFFERS', 'WORKSPACE_HASH_DIFFERS']
-                  FROM studio.proof_results r WHERE r.job_id = f.id), false)
+                  FROM studio.proof_results r WHERE r.job_id = f.id), false),
+        coalesce((SELECT p.name FROM public.api_models m JOIN public.api_providers p ON p.id = m.provider_id
+                  WHERE m.id = f.api_model_id), f.metadata ->> 'provider', '')
     FROM facts f
 """
 _EACH_AFTER = _EACH.replace("{chosen}", _AFTER) + " ORDER BY f.ended_at, f.id"
@@ -690,13 +906,195 @@ def lag(conn: Connection, *, days: int = LAG_DAYS, most: int = _MOST_WAITING) ->
     return Lag(waiting=min(number, most), more=number > most, oldest_at=oldest)
 
 
+_RUN_COLUMNS = """
+    id, since, with_objects, started_at, beat_at, expected, looked_at, broken, tally, finished_at, asked_by, waits, trouble
+"""
+
+
+def facts_page(
+    conn: Connection,
+    wanted: ProofFilter,
+    *,
+    before: Key | None = None,
+    after: Key | None = None,
+    limit: int = 50,
+    grace: float = 60.0,
+) -> FactsPage:
+    """At most `limit` portrait jobs, the last ended first, each judged by its rows now: the newest, those `before` a
+    key, or those next `after` one. Where the filter asks for broken ones, they are those that the last checks kept.
+    """
+    key = after or before or _LAST
+    statement = _BROKEN_IDS if wanted.asks_results else _IDS
+    turned = {"compared": ">", "order": "ASC"} if after else {"compared": "<", "order": "DESC"}
+    values = {**_key(key), **_asked(conn, wanted), "limit": limit + 1}
+    found = conn.execute(statement.format(**turned).encode(), values, prepare=False).fetchall()
+    more = len(found) > limit
+    keys = [Key(ended_at, job_id) for job_id, ended_at in found[:limit]]
+    if after:
+        keys.reverse()
+    facts = {one.proof.job_id: one for one in facts_of(conn, [JobId(one.id) for one in keys], grace=grace)}
+    shown = [facts[JobId(one.id)] for one in keys if JobId(one.id) in facts]
+    if after:
+        return FactsPage(rows=shown, older=keys[-1] if keys else after, newer=keys[0] if more else None)
+    newer = keys[0] if before and keys else before
+    return FactsPage(rows=shown, older=keys[-1] if more else None, newer=newer)
+
+
+def reasons(conn: Connection, wanted: ProofFilter, *, most: int = MOST_COUNTED) -> list[ReasonGroup]:
+    """Why portraits are broken, as the last checks kept it, whatever reason is wanted; the most frequent first.
+
+    Among more than `most` broken portraits it counts `most` of them and says that there are more.
+    """
+    values = {**_asked(conn, replace(wanted, reason=None)), "most": most}
+    rows = conn.execute(_REASONS_KEPT.encode(), values, prepare=False).fetchall()
+    return [
+        ReasonGroup(
+            reason=_REASONS[code],
+            counted=Counted(number=number, more=any(row[4] for row in rows)),
+            oldest_at=oldest,
+            example=JobId(example),
+        )
+        for code, number, oldest, example, _ in rows
+        if code in _REASONS
+    ]
+
+
+def broken_since(conn: Connection, job_ids: Sequence[JobId]) -> dict[JobId, datetime]:
+    """Since when each of these jobs is known to be broken; one that the checks did not find broken is missing."""
+    rows = conn.execute(
+        "SELECT job_id, broken_since FROM studio.proof_results WHERE job_id = ANY(%s)", (list(job_ids),)
+    ).fetchall()
+    return {JobId(row[0]): row[1] for row in rows}
+
+
+def latest(conn: Connection, *, with_objects: bool | None = None) -> dict[str, HealthLine]:
+    """What the last finished check of all portraits said, by check and `WHOLE`; empty where there was none.
+
+    `with_objects` True: the last that looked at files too; False: the last by rows alone; None: the last of all.
+    """
+    rows = conn.execute(
+        f"""
+        SELECT {_HEALTH_COLUMNS} FROM studio.health_history h WHERE h.run_id = (
+            SELECT l.run_id FROM studio.health_history l
+            WHERE l.since IS NULL AND (%(objects)s::boolean IS NULL OR l.with_objects = %(objects)s)
+            ORDER BY l.at DESC LIMIT 1)
+        """,
+        {"objects": with_objects},
+    ).fetchall()
+    return {row[1]: HealthLine(**dict(zip(_HEALTH_FIELDS, row, strict=True))) for row in rows}
+
+
+def history(conn: Connection, since: datetime, *, most: int = _MOST_POINTS) -> list[HealthLine]:
+    """How every check was answered over time, the oldest first: the checks of all portraits since then, the last of
+    each hour (of each day, beyond 14 days) and kind; at most `most` lines, the newest.
+    """
+    rows = conn.execute(
+        f"""
+        SELECT * FROM (
+            SELECT DISTINCT ON (date_trunc(step.word, h.at), h.with_objects, h.check_name) {_HEALTH_COLUMNS}
+            FROM studio.health_history h
+            CROSS JOIN (SELECT CASE WHEN %(since)s < now() - interval '14 days' THEN 'day' ELSE 'hour' END AS word) step
+            WHERE h.since IS NULL AND h.at >= %(since)s
+            ORDER BY date_trunc(step.word, h.at) DESC, h.with_objects, h.check_name, h.at DESC
+            LIMIT %(most)s) newest
+        ORDER BY at, check_name
+        """,
+        {"since": since, "most": most},
+        prepare=False,
+    ).fetchall()
+    return [HealthLine(**dict(zip(_HEALTH_FIELDS, row, strict=True))) for row in rows]
+
+
+def under_way(conn: Connection) -> list[Run]:
+    """Checks that have not come to their end, the newest first: running, waiting for a worker, or standing still."""
+    with conn.cursor(row_factory=class_row(Run)) as cursor:
+        return cursor.execute(
+            f"""
+            SELECT {_RUN_COLUMNS} FROM studio.proof_runs
+            WHERE finished_at IS NULL AND started_at > clock_timestamp() - interval '24 hours'
+            ORDER BY started_at DESC LIMIT 5
+            """
+        ).fetchall()
+
+
+def last_repair(conn: Connection, job_id: JobId) -> Earlier | None:
+    """Who repaired this job last, when and what; None where nobody did."""
+    row = conn.execute(
+        """
+        SELECT who, at, coalesce(why, '') FROM studio.audit_events
+        WHERE action = 'autosave_repaired' AND table_name = 'jobs' AND row_id = %s ORDER BY at DESC, id DESC LIMIT 1
+        """,
+        (str(job_id),),
+    ).fetchone()
+    if row is None:
+        return None
+    mended = tuple(_REASONS[word] for word in str(row[2]).split(", ") if word in _REASONS)
+    return Earlier(by=row[0], at=row[1], mended=mended)
+
+
+def _asked(conn: Connection, wanted: ProofFilter) -> dict[str, object]:
+    """The filter as what indexes know: ids of models and characters, None where it narrows nothing."""
+    characters = _characters_named(conn, wanted.character)
+    models = _models_asked(conn, wanted)
+    return {
+        "since": wanted.since or FIRST.created_at,
+        "code": wanted.reason,
+        "models": models,
+        "user": wanted.user_id,
+        "characters": characters,
+        "narrowed": not (models is None and characters is None and wanted.user_id is None),
+    }
+
+
+def _models_asked(conn: Connection, wanted: ProofFilter) -> list[UUID] | None:
+    if wanted.model_id is not None:
+        return [wanted.model_id]
+    if wanted.provider is None:
+        return None
+    rows = conn.execute(
+        "SELECT m.id FROM public.api_models m JOIN public.api_providers p ON p.id = m.provider_id WHERE p.name = %s",
+        (wanted.provider,),
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def _characters_named(conn: Connection, typed: str) -> list[UUID] | None:
+    """Characters whose id this is or whose name begins like this, at most 200; None where nothing was typed."""
+    text = typed.strip()
+    if not text:
+        return None
+    rows = conn.execute(
+        """
+        SELECT c.id FROM public.characters c
+        WHERE c.id = studio.as_uuid(%(text)s) OR starts_with(lower(c.name), lower(%(text)s)) ORDER BY c.id LIMIT 200
+        """,
+        {"text": text},
+        prepare=False,
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+_HEALTH_COLUMNS = (
+    "h.run_id, h.check_name, h.at, h.with_objects, h.passed, h.failed, h.not_checked, h.not_applicable"
+)
+_HEALTH_FIELDS = (
+    "run_id",
+    "check",
+    "at",
+    "with_objects",
+    "passed",
+    "failed",
+    "not_checked",
+    "not_applicable",
+)
+
+
 def runs(conn: Connection, *, limit: int = 10) -> list[Run]:
     """The last runs of the proof, newest first."""
     with conn.cursor(row_factory=class_row(Run)) as cursor:
         return cursor.execute(
-            """
-            SELECT id, since, with_objects, started_at, beat_at, expected, looked_at, broken, tally, finished_at
-            FROM studio.proof_runs ORDER BY started_at DESC LIMIT %s
+            f"""
+            SELECT {_RUN_COLUMNS} FROM studio.proof_runs ORDER BY started_at DESC LIMIT %s
             """,
             (limit,),
         ).fetchall()
@@ -706,10 +1104,7 @@ def run(conn: Connection, run_id: UUID) -> Run | None:
     """One run, None where it is not kept any more."""
     with conn.cursor(row_factory=class_row(Run)) as cursor:
         return cursor.execute(
-            """
-            SELECT id, since, with_objects, started_at, beat_at, expected, looked_at, broken, tally, finished_at
-            FROM studio.proof_runs WHERE id = %s
-            """,
+            f"SELECT {_RUN_COLUMNS} FROM studio.proof_runs WHERE id = %s",
             (run_id,),
         ).fetchone()
 
@@ -764,6 +1159,7 @@ def _as_facts(_cursor: Cursor[Any]) -> RowMaker[Facts]:
             character=row[4],
             ended_at=row[5],
             answers=_answers(row[6]),
+            provider=row[16],
         )
         return Facts(
             proof=proof,

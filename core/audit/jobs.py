@@ -293,13 +293,13 @@ _STATES = """
          AND (j.status <> 'processing' OR j.stage IS DISTINCT FROM 'outcome_unknown'))
      OR (%(unknown)s::boolean AND j.status = 'processing' AND j.stage = 'outcome_unknown'))
 """
-_LISTED = """
+LISTED = """
     j.id, j.user_id, j.status, j.stage, j.runner, j.job_type, j.character_id, j.metadata, j.api_model_id, j.created_at,
     j.started_at, j.completed_at, j.heartbeat_at, j.progress, j.cancel_requested, j.error_code, j.error_message,
     j.retried_from
 """
 # Names and money are looked up for the few rows that are shown, after the list was cut.
-_NAMED = """
+NAMED = """
     SELECT j.id, j.user_id, j.status, j.stage, j.runner, j.job_type, j.character_id,
         coalesce(nullif(c.name, ''), j.metadata ->> 'character_name', j.metadata ->> 'characterName', '') AS character,
         coalesce(p.name, j.metadata ->> 'provider', '') AS provider,
@@ -319,18 +319,18 @@ _NAMED = """
 """
 _OLDER = f"""
     WITH listed AS MATERIALIZED (
-        SELECT {_LISTED} FROM public.jobs j
+        SELECT {LISTED} FROM public.jobs j
         WHERE {_WHERE} AND {_STATES}
           AND (%(at)s::timestamptz IS NULL OR (j.created_at, j.id) < (%(at)s, %(id)s::uuid))
         ORDER BY j.created_at DESC, j.id DESC LIMIT %(limit)s
-    ) {_NAMED}
+    ) {NAMED}
 """
 _NEWER = f"""
     WITH listed AS MATERIALIZED (
-        SELECT {_LISTED} FROM public.jobs j
+        SELECT {LISTED} FROM public.jobs j
         WHERE {_WHERE} AND {_STATES} AND (j.created_at, j.id) > (%(at)s, %(id)s::uuid)
         ORDER BY j.created_at, j.id LIMIT %(limit)s
-    ) {_NAMED}
+    ) {NAMED}
 """
 
 
@@ -524,7 +524,7 @@ def story(conn: Connection, job_id: JobId) -> Story | None:
 def _row(conn: Connection, job_id: JobId) -> JobRow | None:
     with conn.cursor(row_factory=class_row(JobRow)) as cursor:
         return cursor.execute(
-            f"WITH listed AS MATERIALIZED (SELECT {_LISTED} FROM public.jobs j WHERE j.id = %s) {_NAMED}",
+            f"WITH listed AS MATERIALIZED (SELECT {LISTED} FROM public.jobs j WHERE j.id = %s) {NAMED}",
             (job_id,),
         ).fetchone()
 

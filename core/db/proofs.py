@@ -13,6 +13,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from core.audit.autosave import Outcome
 from core.db import Connection
 from core.values import CharacterId, JobId, PersonId
 
@@ -71,9 +72,15 @@ def moment(conn: Connection) -> datetime:
 
 
 def begin(conn: Connection, *, since: datetime | None, with_objects: bool, expected: int) -> RunRow:
-    """A new run; unfinished ones of its kind are given up with it, and only the last runs are kept."""
+    """A new run; unfinished ones of its kind are given up with it, but for those a person waits for, and only the last
+    runs are kept.
+    """
     conn.execute(
-        "DELETE FROM studio.proof_runs WHERE finished_at IS NULL AND with_objects = %s", (with_objects,)
+        """
+        DELETE FROM studio.proof_runs WHERE finished_at IS NULL AND with_objects = %s
+          AND (asked_by IS NULL OR started_at < clock_timestamp() - interval '24 hours')
+        """,
+        (with_objects,),
     )
     conn.execute(
         """
@@ -126,6 +133,7 @@ def advance(
     cursor = conn.execute(
         """
         UPDATE studio.proof_runs r SET cursor_at = %(at)s, cursor_id = %(id)s, beat_at = clock_timestamp(),
+            waits = false, trouble = NULL,
             looked_at = r.looked_at + %(looked)s, broken = r.broken + %(broken)s,
             tally = (
                 SELECT coalesce(jsonb_object_agg(summed.name, summed.counts), '{}') FROM (
@@ -179,9 +187,62 @@ def finish(conn: Connection, run: RunRow) -> None:
         values,
     )
     conn.execute(
-        "UPDATE studio.proof_runs SET finished_at = clock_timestamp(), beat_at = clock_timestamp() WHERE id = %s",
+        """
+        UPDATE studio.proof_runs SET finished_at = clock_timestamp(), beat_at = clock_timestamp(), waits = false,
+            trouble = NULL WHERE id = %s
+        """,
         (run.id,),
     )
+
+
+def ask(conn: Connection, *, since: datetime | None, with_objects: bool) -> tuple[UUID, bool]:
+    """A run for a worker, in the name of this connection's person; False where one for the same is under way."""
+    row = conn.execute(
+        "SELECT run_id, is_new FROM studio.ask_proof(%s, %s)", (since, with_objects)
+    ).fetchone()
+    assert row is not None  # noqa: S101 - the function returns one row or raises
+    return row[0], row[1]
+
+
+def start(conn: Connection, run_id: UUID) -> RunRow | None:
+    """A worker begins (or goes on) with it; None where it has ended or is not kept any more."""
+    with conn.cursor(row_factory=class_row(RunRow)) as cursor:
+        return cursor.execute(
+            f"""
+            UPDATE studio.proof_runs SET waits = false, beat_at = clock_timestamp()
+            WHERE id = %s AND finished_at IS NULL RETURNING {_COLUMNS}
+            """,
+            (run_id,),
+        ).fetchone()
+
+
+def stand_still(conn: Connection, run_id: UUID, why: str) -> None:
+    """It could not go on, and why, in a sentence."""
+    conn.execute("UPDATE studio.proof_runs SET trouble = %s WHERE id = %s", (why, run_id))
+
+
+def remember(conn: Connection, run: RunRow, lines: Sequence[tuple[str, Mapping[Outcome, int]]]) -> None:
+    """What the history keeps of a finished run, once."""
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            """
+            INSERT INTO studio.health_history
+                (run_id, check_name, since, with_objects, passed, failed, not_checked, not_applicable)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+            """,
+            [
+                (run.id, name, run.since, run.with_objects, *(sums.get(outcome, 0) for outcome in Outcome))
+                for name, sums in lines
+            ],
+        )
+
+
+def hold_repair(conn: Connection, job_id: JobId, *, wait: float) -> None:
+    """Hold the right to repair a job for as long as `conn` (a connection of its own) lives; waits `wait` seconds for
+    whoever has it, then Conflict.
+    """
+    conn.execute("SELECT set_config('lock_timeout', %s, false)", (f"{int(wait * 1000)}ms",))
+    conn.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (f"repair:{job_id}",))
 
 
 # -- results -------------------------------------------------------------------------------------------------------

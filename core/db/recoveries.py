@@ -154,6 +154,7 @@ _STUCK = """(
                            WHERE m.id = j.api_model_id AND jsonb_typeof(m.capabilities -> 'stuck_after') = 'number'),
                           %(silent)s))))
 )"""
+STUCK = _STUCK  # of job j and its live queue entry q, with the values of a `Look`
 
 # Completed with its picture, and it belongs into the library and is not there.
 NOT_IN_LIBRARY = f"""(
@@ -361,6 +362,7 @@ def usual_seconds(conn: Connection, model_ids: Sequence[ModelId]) -> dict[UUID, 
         CROSS JOIN LATERAL (
             SELECT started_at, completed_at FROM public.jobs j
             WHERE j.api_model_id = m.id AND j.status = 'completed' AND j.started_at IS NOT NULL
+              AND j.completed_at IS NOT NULL
             ORDER BY j.created_at DESC LIMIT 50) r
         GROUP BY m.id
         """,

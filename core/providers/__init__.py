@@ -7,7 +7,7 @@ prompt building and no retry of a paid request.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from core.values import Finished, ImageModel, Order, Running, Ticket
 
@@ -53,4 +53,14 @@ class Provider(Protocol):
 
     def close(self) -> None:
         """Let go of connections and of what is held in memory."""
+        ...
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A provider that is asked over the network."""
+
+    @property
+    def address(self) -> str:
+        """Where its requests go: to look whether anything answers there, without a key and without an order."""
         ...

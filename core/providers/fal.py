@@ -95,6 +95,11 @@ class Fal:
         return "Fal()"
 
     @property
+    def address(self) -> str:
+        """As `Remote`."""
+        return self._base
+
+    @property
     def download_hosts(self) -> tuple[str, ...]:
         """The media hosts of fal, or the one origin that stands for all of them."""
         return self._media

@@ -94,6 +94,11 @@ class Novita:
         return "Novita()"
 
     @property
+    def address(self) -> str:
+        """As `Remote`."""
+        return self._base
+
+    @property
     def download_hosts(self) -> tuple[str, ...]:
         """The hosts of Novita's results, or the one origin that stands for all of them."""
         return self._media

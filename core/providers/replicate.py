@@ -96,6 +96,11 @@ class Replicate:
         return "Replicate()"
 
     @property
+    def address(self) -> str:
+        """As `Remote`."""
+        return self._base
+
+    @property
     def download_hosts(self) -> tuple[str, ...]:
         """The file hosts of Replicate, or the one origin that stands for all of them."""
         return self._media

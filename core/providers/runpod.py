@@ -93,6 +93,11 @@ class RunPod:
         return "RunPod()"
 
     @property
+    def address(self) -> str:
+        """As `Remote`."""
+        return self._base
+
+    @property
     def download_hosts(self) -> tuple[str, ...]:
         """The hosts of RunPod's results, or the one origin that stands for all of them."""
         return self._media

@@ -521,6 +521,29 @@ def test_every_provider_but_sketch_says_how_long_it_keeps_results(services):
     assert kept["novita"] == timedelta(seconds=novita.USUAL_LIFETIME)
 
 
+def test_a_picture_that_does_not_say_when_it_was_done_keeps_no_stuck_job_from_being_explained(
+    services, ana, character, flux, fal
+):
+    builders.a_finished_portrait(ana, services, character, model_id=flux.id)
+    job_id = builders.a_finished_portrait(ana, services, character, model_id=flux.id).job.id
+    with services.db.as_service() as conn:
+        conn.execute("UPDATE jobs SET completed_at = NULL WHERE id = %s", [job_id])
+    fal.fault("outcome", "never")
+    stuck = generation.request(builders.a_request(character, model_id=flux.id), ana, services).job_id
+    with services.db.as_service() as conn:
+        job = jobs.claim(conn, stuck)
+        sent = submissions.begin(conn, job, provider="fal", model_key=flux.model_key)
+    ticket = services.providers["fal"].submit(Order(prompt="a lighthouse"), flux)
+    with services.db.as_service() as conn:
+        submissions.keep_receipt(conn, sent.id, ticket)
+    orphan(services, stuck)
+
+    [step] = recovery.recover(services, dry_run=True)
+
+    assert (step.job_id, step.action) == (stuck, Action.ask)
+    assert "percentile" in step.why or "longer than any" in step.why
+
+
 def test_the_reason_compares_the_wait_with_what_the_model_usually_takes(services, ana, character, flux, fal):
     with services.db.as_service() as conn:
         conn.execute(

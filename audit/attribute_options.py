@@ -1,0 +1,171 @@
+"""Values and styles of the character-creation form: switched on and off, and added without code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+
+import streamlit as st
+
+from audit import attribute_review, tables, words
+from audit.asking import asked
+from audit.look import as_of, say
+from audit.services import person, services
+from core import options
+from core.errors import StudioError
+from core.options import NewOption, Option
+from core.values import STYLE_IMAGE
+
+_FORM = "option_form"
+_FIELDS = ("option_value", "option_label", "option_words", "option_aliases", "option_tags")
+
+
+def draw() -> None:
+    """Every option by category, and the form for a new one."""
+    found = asked(lambda conn: options.listing(conn, services().catalog))
+    if found is None:
+        return
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        for category, group in groupby(found, key=lambda one: one.category_label):
+            _group(category, list(group))
+        with st.container(horizontal=True):
+            as_of(datetime.now(UTC))
+            st.space("stretch")
+            tables.files(_sheet(found))
+    with right:
+        _form(found)
+
+
+def _group(label: str, found: Sequence[Option]) -> None:
+    st.html(f'<h2 class="at-group">{say(label)}</h2>')
+    with st.container(key=f"opts_{label.lower()}"):
+        for one in found:
+            _line(one)
+
+
+def _line(one: Option) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key=f"opt_{_key(one)}"):
+        st.html(_told(one), width="stretch")
+        st.toggle(
+            f"{one.label} is offered",
+            value=one.active,
+            key=_switch_key(one),
+            disabled=not attribute_review.is_maker(),
+            label_visibility="collapsed",
+            on_change=_switch,
+            args=(one,),
+        )
+
+
+def _told(one: Option) -> str:
+    aliases = f" Also called {', '.join(one.aliases)}." if one.aliases else ""
+    changed = (
+        f" {'Switched' if one.is_shipped else 'Added or switched'} {words.day(one.changed_at)}."
+        if one.changed_at
+        else ""
+    )
+    origin = "" if one.is_shipped else "<em>added by the team</em>"
+    off = "" if one.active else "<em>not required</em>"
+    return (
+        f'<div class="at-option"><b>{say(one.label)}{origin}{off}</b>'
+        f"<span>{say(one.words)}.{say(aliases)}{say(changed)}</span></div>"
+    )
+
+
+def _key(one: Option) -> str:
+    return f"{one.category}_{one.value}".encode().hex()
+
+
+def _switch_key(one: Option) -> str:
+    # The state is part of the key: what the database says is what the switch shows, also after a refusal.
+    return f"switch_{_key(one)}_{one.active}"
+
+
+def _switch(one: Option) -> None:
+    try:
+        options.switch(one.category, one.value, person(), services(), active=not one.active)
+    except StudioError as error:
+        st.session_state.pop(_switch_key(one), None)
+        attribute_review.refuse_next(error)
+        return
+    if one.active:
+        attribute_review.say_next(f"{one.label} is switched off: its pictures are not required.")
+    else:
+        attribute_review.say_next(f"{one.label} is offered again.")
+
+
+def _form(found: Sequence[Option]) -> None:
+    st.subheader("Add one", anchor=False)
+    if not attribute_review.is_maker():
+        st.caption("Product and admin add options.")
+        return
+    kinds = {one.category: one.category_label for one in found}
+    with st.form(_FORM, border=True):
+        st.selectbox("Kind", list(kinds), format_func=kinds.__getitem__, key="option_kind")
+        st.text_input("Name", key="option_value", max_chars=40, placeholder="90s, Wiry, watercolour …")
+        st.text_input(
+            "Label", key="option_label", max_chars=60, placeholder="As the form shows it; else the name"
+        )
+        st.text_area(
+            "Words for the picture",
+            key="option_words",
+            max_chars=200,
+            height=90,
+            placeholder="an adult in their nineties, white hair, deeply lined face",
+            help="What the prompt says of it. Adult and fully clothed is said anyway.",
+        )
+        st.text_input(
+            "Older names",
+            key="option_aliases",
+            placeholder="Separated by commas; their pictures count for it",
+        )
+        st.text_input(
+            "Tags for the character", key="option_tags", placeholder="Separated by commas; else the label"
+        )
+        st.form_submit_button("Add", type="primary", icon=":material/add:", on_click=_add, key="option_add")
+    st.caption(
+        "It is wanted at once: its pictures are missing until they are made, and the studio, the create page and the "
+        "command line know it. Every option shows an adult, fully clothed."
+    )
+
+
+def _add() -> None:
+    state = st.session_state
+    value, label, said, aliases, tags = (str(state.get(name) or "") for name in _FIELDS)
+    wanted = NewOption(
+        category=str(state.get("option_kind") or ""),
+        value=value,
+        label=label,
+        words=said,
+        aliases=_split(aliases),
+        tags=_split(tags),
+    )
+    try:
+        added = options.add(wanted, person(), services())
+    except StudioError as error:
+        attribute_review.refuse_next(error)
+        return
+    for name in _FIELDS:
+        state[name] = ""
+    kind = "style" if added.category == STYLE_IMAGE else added.category_label.lower()
+    attribute_review.say_next(f"{added.label} is added to {kind}. Its pictures are missing now.")
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
+
+
+def _sheet(found: Sequence[Option]) -> tables.Sheet:
+    return tables.Sheet(
+        name="attribute-options",
+        columns=("category", "value", "label", "words", "aliases", "offered", "shipped", "changed_by", "changed_at"),
+        rows=lambda: [
+            (
+                one.category, one.value, one.label, one.words, one.aliases, one.active, one.is_shipped, one.changed_by,
+                one.changed_at,
+            )
+            for one in found
+        ],
+    )  # fmt: skip

@@ -1,0 +1,274 @@
+"""What does not fit: every rule that makes a finding, in words, and what people do with findings (SPEC "Audit").
+
+A finding is never deleted. It is mended by a repair, by a person, or by not being found any more; or it is set aside
+with a reason where it is right as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from uuid import UUID
+
+from core.audit.autosave import CHECK_OF, CHECK_TITLES, SENTENCES, TITLES, Reason
+from core.db import findings as rows
+from core.db import matches
+from core.db.findings import Colleague
+from core.errors import BadRequest, NotAllowed
+from core.mending import CAN_MEND
+from core.services import Services
+from core.values import Person, Role
+
+LONGEST_TEXT = 500  # characters of a note or a reason
+MOST_AT_ONCE = 500  # findings in one go
+
+
+class Place(StrEnum):
+    """Where a finding is mended: a page of the dashboard, or outside of it."""
+
+    autosave = "autosave"
+    job = "job"
+    attributes = "attributes"
+    library = "library"
+    elsewhere = "elsewhere"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What a rule means to a person: what it says, who mends it (a role in words), what to do, and where."""
+
+    title: str
+    means: str
+    who: str
+    todo: str
+    place: Place = Place.elsewhere
+
+
+def _of_check(reason: Reason) -> Rule:
+    can = reason in CAN_MEND
+    return Rule(
+        title=TITLES[reason],
+        means=f"{CHECK_TITLES[CHECK_OF[reason]]}: {SENTENCES[reason]}",
+        who="QA",
+        todo="Open it under Auto-save and press Repair; what cannot be repaired says why."
+        if can
+        else "Open it under Auto-save and look whose it is. Nothing is changed by itself here.",
+        place=Place.autosave,
+    )
+
+
+_SAVED_ELSEWHERE = "Find out who wrote it. Where it is right, set it aside; else tell an admin."
+_OWN: Mapping[str, Rule] = {
+    matches.RULE: Rule(
+        title="Which character is it?",
+        means="A portrait names its character by name only, and one older or several bear that name.",
+        who="QA",
+        todo="Open the portrait under Auto-save and say which character it belongs to.",
+        place=Place.autosave,
+    ),
+    "job.illegal_move": Rule(
+        title="Another program moved a job the wrong way",
+        means="The platform tried to take a job from one state to another that does not follow it. The state was kept.",
+        who="QA",
+        todo="Read the job's story. Where it ended well, set this aside; else recover it under Stuck jobs.",
+        place=Place.job,
+    ),
+    "job.deleted_by_user": Rule(
+        title="Somebody tried to delete a job",
+        means="A user tried to delete a job of the studio. It was kept: its cost and its picture hang on it.",
+        who="Admin",
+        todo="Nothing is lost. Set it aside, or talk to the person where it happens again.",
+        place=Place.job,
+    ),
+    "job.foreign_character": Rule(
+        title="A job names somebody else's character",
+        means="A job of the platform names a character of another owner, so its picture was not saved.",
+        who="QA",
+        todo="Open the portrait under Auto-save and decide whose it is.",
+        place=Place.autosave,
+    ),
+    "asset.foreign_path": Rule(
+        title="A result in a foreign folder",
+        means="The result of a job lies in somebody else's folder, so it was not saved to the library.",
+        who="QA",
+        todo="Look whose folder it is. A path written by a user is never followed by itself.",
+    ),
+    "asset.foreign_job": Rule(
+        title="A result hung on a foreign job",
+        means="A user wrote a result for a job that is not theirs to finish. The row was kept without the job.",
+        who="QA",
+        todo=_SAVED_ELSEWHERE,
+    ),
+    "asset.job_not_completed": Rule(
+        title="A result whose job was not completed",
+        means="A result came for a job that could not be completed at that moment. Recovery looks at it.",
+        who="QA",
+        todo="Recovery completes it within minutes. Where the job still stands, recover it under Stuck jobs.",
+    ),
+    "portrait.second_primary": Rule(
+        title="Had several primary portraits",
+        means="When the studio was set up, a character had several primaries. The newest kept the star.",
+        who="Editor",
+        todo="Choose another primary in the studio where that is wrong; else set it aside.",
+    ),
+    "character.picture_without_portrait": Rule(
+        title="A character's picture without a portrait",
+        means="The platform set a character's picture, and it could not get a portrait row by itself.",
+        who="QA",
+        todo="Repair the portrait under Auto-save, or choose a primary in the studio.",
+    ),
+    "character_portraits.job_taken": Rule(
+        title="A second portrait of one job",
+        means="A portrait row names a job that another row belongs to already. It was kept without the job.",
+        who="QA",
+        todo="Compare the two. Delete the one too many in the studio, or set this aside.",
+    ),
+    "character_portraits.foreign_job": Rule(
+        title="A portrait of a foreign job",
+        means="A portrait row names a job of somebody else. It was kept without the job.",
+        who="QA",
+        todo=_SAVED_ELSEWHERE,
+    ),
+    "user_library.job_taken": Rule(
+        title="A second library row of one job",
+        means="A library row names a job that another row belongs to already. It was kept without the job.",
+        who="QA",
+        todo="Compare the two on Library. Delete the one too many in the studio, or set this aside.",
+        place=Place.library,
+    ),
+    "user_library.foreign_job": Rule(
+        title="A library row of a foreign job",
+        means="A library row names a job of somebody else. It was kept without the job.",
+        who="QA",
+        todo=_SAVED_ELSEWHERE,
+        place=Place.library,
+    ),
+    "submission.refused_and_reported": Rule(
+        title="Refused, and reported on all the same",
+        means="A provider reported on a request that it had refused: a picture may have been made and charged twice.",
+        who="Admin",
+        todo="Look at the provider's list of charges. Enter a refund under Costs where one is due.",
+    ),
+    "attribute.not_published": Rule(
+        title="Attribute image not published",
+        means="An attribute image is paid for and could not be published.",
+        who="Product",
+        todo="Make it again under Attribute images.",
+        place=Place.attributes,
+    ),
+    "workspace.foreign": Rule(
+        title="A workspace object of somebody else",
+        means="A result names an object of another person or job, so cleaning left it alone.",
+        who="QA",
+        todo="Look whose it is. It is never deleted by itself.",
+    ),
+    "workspace.copy_missing": Rule(
+        title="Counts as saved, copy missing",
+        means="A result counts as saved, but its picture is not in the library's store. It was kept.",
+        who="QA",
+        todo="Open its portrait under Auto-save and press Repair: the copy is made from the result.",
+    ),
+    "workspace.copy_differs": Rule(
+        title="Copy differs from its result",
+        means="The library's picture has other bytes than the result it was copied from. Both were kept.",
+        who="QA",
+        todo="Open its portrait under Auto-save, compare, and repair where the result is the right one.",
+    ),
+    "workspace.object_without_row": Rule(
+        title="A workspace object without a row",
+        means="A file lies in the workspace and no row names it. It was not deleted.",
+        who="QA",
+        todo="Open Library, objects without a row, and decide there.",
+        place=Place.library,
+    ),
+}
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {**{reason.rule: _of_check(reason) for reason in CHECK_OF}, **_OWN}
+)
+"""Every rule that writes a finding; a test holds the code and the migrations against it."""
+
+_UNKNOWN = Rule(
+    title="A rule of another version",
+    means="This version of the dashboard does not know the rule. Its sentence says what was found.",
+    who="Admin",
+    todo="Update the dashboard, then look again.",
+)
+
+
+def rule_of(name: str) -> Rule:
+    """A rule in words; one that another version wrote says so."""
+    return RULES.get(name, _UNKNOWN)
+
+
+def team(person: Person, services: Services) -> list[Colleague]:
+    """Everybody a finding can be given to. Raises NotAllowed."""
+    _refuse_unless(person, "Working through findings", Role.qa, Role.product, Role.admin)
+    with services.db.as_reader(person) as conn:
+        return rows.team(conn)
+
+
+def assign(ids: Sequence[int], owner: UUID | None, person: Person, services: Services) -> int:
+    """Give findings to a person, to oneself, or (None) back to nobody; how many changed.
+
+    Raises NotAllowed, BadRequest (none, or more than 500), NotFound (no such person in the team).
+    """
+    _refuse_unless(person, "Working through findings", Role.qa, Role.product, Role.admin)
+    _refuse_unless_some(ids)
+    with services.db.as_user(person) as conn:
+        return len(rows.assign(conn, ids, owner))
+
+
+def note(finding_id: int, text: str, person: Person, services: Services) -> bool:
+    """What the next person should know; an empty text takes the note away. False where it stood like that.
+
+    Raises NotAllowed, BadRequest (longer than 500 characters), NotFound.
+    """
+    _refuse_unless(person, "Working through findings", Role.qa, Role.product, Role.admin)
+    said = _plain(text)
+    if len(said) > LONGEST_TEXT:
+        raise BadRequest(
+            f"A note takes at most {LONGEST_TEXT} characters; this has {len(said)}.", field="note"
+        )
+    with services.db.as_user(person) as conn:
+        return rows.note(conn, finding_id, said)
+
+
+def set_aside(ids: Sequence[int], why: str, person: Person, services: Services) -> int:
+    """Say of findings that they are right as they are; how many changed. Each comes back by itself where it is seen
+    again with another sentence.
+
+    Raises NotAllowed (needs qa or admin), BadRequest (no reason, or too long a one).
+    """
+    _refuse_unless(person, "Setting a finding aside", Role.qa, Role.admin)
+    _refuse_unless_some(ids)
+    said = _plain(why)
+    if not said or len(said) > LONGEST_TEXT:
+        raise BadRequest(
+            f"Say in a few words why it is right as it is (at most {LONGEST_TEXT} characters).", field="why"
+        )
+    with services.db.as_user(person) as conn:
+        return len(rows.set_aside(conn, ids, said))
+
+
+def bring_back(ids: Sequence[int], person: Person, services: Services) -> int:
+    """Open findings that were set aside; how many changed. Raises NotAllowed (needs qa or admin), BadRequest."""
+    _refuse_unless(person, "Bringing a finding back", Role.qa, Role.admin)
+    _refuse_unless_some(ids)
+    with services.db.as_user(person) as conn:
+        return len(rows.bring_back(conn, ids))
+
+
+def _refuse_unless(person: Person, deed: str, *roles: Role) -> None:
+    if not person.holds(*roles):
+        raise NotAllowed(f"{deed} needs the {roles[0]} role. Ask an admin for it.")
+
+
+def _refuse_unless_some(ids: Sequence[int]) -> None:
+    if not 0 < len(ids) <= MOST_AT_ONCE:
+        raise BadRequest(f"Choose between 1 and {MOST_AT_ONCE} findings.", field="findings")
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("\x00", "").split())
