@@ -72,6 +72,12 @@ _OWN: Mapping[str, Rule] = {
         todo="Open the portrait under Auto-save and say which character it belongs to.",
         place=Place.autosave,
     ),
+    "notify.receiver": Rule(
+        title="News of what is broken does not arrive",
+        means="The receiver at NOTIFY_WEBHOOK_URL did not take a message of the health rules.",
+        who="Admin",
+        todo="Look at the receiver and at its address, then send a test message from System. It is tried again by itself.",
+    ),
     "job.illegal_move": Rule(
         title="Another program moved a job the wrong way",
         means="The platform tried to take a job from one state to another that does not follow it. The state was kept.",

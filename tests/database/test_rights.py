@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.builders import rows
+from core.values import Role
+from tests.builders import a_character, a_person, a_waiting_job, rows
 
 PEOPLE = ("anon", "authenticated")
 WRITES = ("INSERT", "UPDATE", "DELETE")
@@ -63,6 +64,11 @@ PEOPLE_WITH_A_ROLE = {
     "ask_stock_scan",  # a scan of the library is asked for by qa
     "stock_repair_refusal",  # whether qa may repair a finding of it
     "end_stock_repair",  # and that it was repaired, by whom
+    "queue_stand",  # how the queue stands, without an entry's payload
+    "live_entry",  # whether a job has an entry that lives
+    "schedule_stand",  # when the clocks last ran
+    "applied_migrations",  # which migrations were applied
+    "note_test_notice",  # an admin sent a test message
     "ask_scene",  # a picture of a scene, by the way of a portrait
     "team",  # who a finding can be given to
     "assign_findings",
@@ -184,7 +190,19 @@ def test_every_view_asks_with_the_rights_of_who_looks(database):
     )
 
     assert ("studio.spend", True) in views
-    assert [name for name, invoker in views if not invoker] == []
+    assert [name for name, invoker in views if not invoker] == ["studio.live_entries"]
+
+
+def test_the_queue_is_seen_by_those_who_look_after_it_and_by_no_one_else(services):
+    ana = a_person(services.db, "ana", Role.editor)
+    a_waiting_job(ana, services, a_character(ana, services))
+    seen = "SELECT count(*) FROM studio.live_entries"
+
+    for role in Role:
+        person = a_person(services.db, f"{role}-looks", role)
+        with services.db.as_reader(person) as conn:
+            (count,) = conn.execute(seen).fetchone()
+        assert count == (0 if role is Role.editor else 1), role
 
 
 def definers(database):
