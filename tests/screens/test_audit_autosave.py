@@ -312,6 +312,32 @@ def test_a_link_to_no_portrait_says_so_and_leads_back(pages, named):
     assert "No portrait yet" in text_of(page)
 
 
+def test_qa_says_which_of_two_namesakes_a_portrait_belongs_to(pages, services, character, saved):
+    a_character(LOCAL_PERSON, services)  # bears the same name
+    by_hand(
+        services,
+        """
+        UPDATE jobs SET character_id = NULL, completed_at = now() - interval '1 hour', stage = NULL,
+            metadata = metadata - 'character_id' || '{"character_name": "Juniper Vale"}'
+        """,
+    )
+    for table_name in ("user_library", "character_portraits"):
+        by_hand(services, f"DELETE FROM {table_name}")
+    by_hand(services, "UPDATE characters SET image_url = NULL, reference_image_url = NULL")
+    page = pages("autosave", job=str(saved))
+
+    options = page.radio(key="which_character").options
+    page.radio(key="which_character").set_value(next(one for one in options if str(character.id)[:8] in one))
+    page.run()
+    page.button(key="decide").click().run()
+    work(services)
+    page.run()
+
+    assert len(options) == 2
+    assert one(services.db, "SELECT character_id FROM jobs") == character.id
+    assert text_of(page).count('<li data-outcome="passed"') == 7
+
+
 # ---- a check now, and its history
 
 
