@@ -358,7 +358,7 @@ def ask_library(services):
     """What a scan finds: each finding with every name it may be known by."""
     stock.scan(services)
     with services.db.as_reader(QUINN) as conn:
-        found = [one for kind in stock.Kind for one in library.page(conn, kind, limit=500)]
+        found = library.page(conn, list(stock.Kind), limit=500).rows
     return [(one, names_of(one)) for one in found]
 
 
