@@ -19,6 +19,7 @@ from bench import (
     scrape,
     selector,
     start,
+    stock,
     uploads,
     webhook,
     workers,
@@ -41,6 +42,7 @@ MEASURES = {
     "uploads": uploads.measure,
     "attributes": attributes.measure,
     "library": library.measure,
+    "stock": stock.measure,
     "dashboard": dashboard.measure,
 }
 RESULT = Path("test-results/bench.json")

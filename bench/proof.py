@@ -44,6 +44,7 @@ class Made:
     at: datetime
     sha256: str
     primary: bool
+    size: int = PICTURE
 
     @property
     def stem(self) -> str:
@@ -59,7 +60,7 @@ def measure() -> list[Figure]:
     with home() as folder, open_services(settings(folder)) as services:
         # A proof that no worker disturbs; the files are as warm as the floor's.
         made = list(_files(folder))
-        _rows(services, made)
+        fill(services, made)
         count = _count_floor(services)
         reading = count + _read_floor(folder)
         rows, rows_memory, _ = _run(folder, services)
@@ -121,19 +122,19 @@ def _files(folder: Path) -> Iterator[Made]:
             sha256=hashlib.sha256(data).hexdigest(),
             primary=number % EACH == EACH - 1,
         )
-        _write(folder / "objects/user-library" / one.stem, data)
+        write_pair(folder / "objects/user-library" / one.stem, data)
         if back < timedelta(days=autosave.RETENTION_DAYS):
-            _write(folder / "objects/workspace-temp" / one.workspace, data)
+            write_pair(folder / "objects/workspace-temp" / one.workspace, data)
         yield one
 
 
-def _write(stem: Path, data: bytes) -> None:
+def write_pair(stem: Path, data: bytes) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
     stem.with_name(stem.name + ".png").write_bytes(data)
     stem.with_name(stem.name + ".thumb.webp").write_bytes(data[:THUMBNAIL])
 
 
-def _rows(services: Services, made: list[Made]) -> None:
+def fill(services: Services, made: list[Made]) -> None:
     """What the product would have written, by COPY and past the triggers."""
     with psycopg.connect(services.db.dsn) as conn:
         conn.execute("SET session_replication_role = replica")
@@ -194,7 +195,7 @@ def _tables(made: list[Made]) -> Iterator[tuple[str, str, Iterator[tuple[object,
                 f"{m.workspace}.png",
                 f"{m.workspace}.thumb.webp",
                 "image/png",
-                PICTURE,
+                m.size,
                 m.sha256,
                 m.at,
             )
@@ -208,7 +209,7 @@ def _tables(made: list[Made]) -> Iterator[tuple[str, str, Iterator[tuple[object,
         content_category, sha256, created_at
         """,
         (
-            (m.user, m.job, "image", f"{m.stem}.png", f"{m.stem}.thumb.webp", PICTURE, "image/png", ["character", "portrait"],
+            (m.user, m.job, "image", f"{m.stem}.png", f"{m.stem}.thumb.webp", m.size, "image/png", ["character", "portrait"],
              f'{{"type": "character_portrait", "character_id": "{m.character}"}}', "character", m.sha256, m.at)
             for m in made
         ),

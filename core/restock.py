@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import MappingProxyType
 from uuid import UUID
 
@@ -122,7 +123,19 @@ def why_not_mended(find: Find) -> str:
         return "Its name tells no job, so nothing says whose it is. Look at it and decide."
     if find.kind == Kind.object_missing and find.job_id is None:
         return "No job is known that made it, so its bytes cannot be fetched again."
+    if find.kind == Kind.external_link and _is_dead(find) and not _may_have_saved(find):
+        return "The link is dead, so its picture cannot be brought in any more. Look at it and decide."
     return ""
+
+
+def _is_dead(find: Find) -> bool:
+    return find.dies_at is not None and find.dies_at < datetime.now(UTC)
+
+
+def _may_have_saved(find: Find) -> bool:
+    """Whether the library may hold what the row should show instead of its link."""
+    is_portrait = find.table_name == "character_portraits" and find.job_id is not None
+    return find.column_name == "image_url" and (is_portrait or find.table_name == "characters")
 
 
 def can_be_binned(kind: Kind) -> bool:
@@ -399,6 +412,8 @@ def _replace_link(case: _Case) -> Done:
 def _bring_in(case: _Case) -> Done:
     """The picture behind an external link, while it lives, as an object of ours; the row then holds its address."""
     find, old = case.find, _value(case)
+    if _may_have_saved(find) and (shown := _show_saved(case, old)):
+        return shown
     with case.services.db.as_service() as conn:
         owner, character_id = stock.owner_and_character(conn, find.table_name or "", find.row_id or "")
     if owner is None or character_id is None:
@@ -431,6 +446,31 @@ def _bring_in(case: _Case) -> Done:
         sentence="Its picture lies in the library now.",
         before={"link": find.host},
         after={str(find.column_name): str(address), "sha256": picture.sha256},
+    )
+
+
+def _show_saved(case: _Case, old: str) -> Done | None:
+    """The picture that the library holds already, instead of a link; None where it holds none."""
+    find = case.find
+    if case.job_id is not None:
+        mending.repair(case.job_id, case.person, case.services, only=Reason.PORTRAIT_NOT_STABLE)
+    elif find.character_id is not None:
+        character_id = CharacterId(find.character_id)
+
+        def follow() -> None:
+            with case.services.db.as_service() as conn:
+                characters.lock(conn, character_id)
+                if proofs.owns_primary(conn, character_id):
+                    characters.follow_primary(conn, character_id)
+
+        repeat_on_deadlock(follow)
+    new = _value(case)
+    if new == old:
+        return None
+    return Done(
+        sentence="It shows the picture that the library holds already.",
+        before={"link": find.host},
+        after={"image_url": new},
     )
 
 

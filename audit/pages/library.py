@@ -1,5 +1,6 @@
-"""Library."""
+"""Library: rows against objects, both ways."""
 
-from audit import look
+from audit import library, redraw
 
-look.head("Library")
+redraw.settle()
+library.draw()

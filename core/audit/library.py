@@ -11,6 +11,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from core.audit.jobs import Key
 from core.db import Connection
 
 MOST_COUNTED = 10_000
@@ -80,9 +81,18 @@ class Find:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FindPage:
+    """A page of findings, those met last first; `newer` and `older` are the findings that lead on, None at an end."""
+
+    rows: Sequence[Find]
+    newer: int | None
+    older: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Coverage:
     """A character's portraits: how many it shows, how many of them lie saved in the library, and how many of its pictures
-    the last scan missed. `key` is its place in the list.
+    the last scan missed.
     """
 
     character_id: UUID
@@ -93,6 +103,20 @@ class Coverage:
     missing: int
     other_findings: int
     updated_at: datetime
+
+    @property
+    def key(self) -> Key:
+        """Its place in the list."""
+        return Key(self.updated_at, self.character_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoveragePage:
+    """A page of characters; `newer` and `older` are the places that lead on, None at an end."""
+
+    rows: Sequence[Coverage]
+    newer: Key | None
+    older: Key | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +160,16 @@ def counts(conn: Connection) -> list[Count]:
         ).fetchall()
 
 
+def characters(conn: Connection) -> tuple[int, bool]:
+    """How many characters there are, MOST_COUNTED at the utmost, and whether there are more."""
+    row = conn.execute(
+        "SELECT count(*) FROM (SELECT FROM public.characters WHERE deleted_at IS NULL LIMIT %s) bounded",
+        (MOST_COUNTED + 1,),
+    ).fetchone()
+    number = int(row[0]) if row else 0
+    return min(number, MOST_COUNTED), number > MOST_COUNTED
+
+
 _FIND = """
     SELECT f.id, m.kind, f.sentence, f.first_seen, f.last_seen, m.bucket, m.path, m.other_path, m.table_name, m.row_id,
         m.column_name, m.owner, m.character_id, nullif(c.name, '') AS character, theirs.character_id AS other_character_id,
@@ -149,29 +183,53 @@ _FIND = """
 
 def page(
     conn: Connection,
-    kind: str,
+    kinds: Sequence[str],
     *,
-    after: int = 0,
     before: int | None = None,
+    after: int | None = None,
     character_id: UUID | None = None,
     limit: int = 50,
-) -> list[Find]:
-    """Open findings of one kind in the order in which they were first met, behind the finding `after`; with `before` the
-    last of those in front of it, in the same order.
+) -> FindPage:
+    """Open findings of these kinds, those first that were met last: older than the finding `before`, or newer than
+    `after`.
     """
-    backwards = before is not None
+    backwards = after is not None
+    direction = "" if backwards else "DESC"
     with conn.cursor(row_factory=class_row(Find)) as cursor:
         found = cursor.execute(
             f"""
-            {_FIND} WHERE m.kind = %(kind)s AND f.mended_at IS NULL
-              AND m.finding_id > %(after)s AND (%(before)s::bigint IS NULL OR m.finding_id < %(before)s)
-              AND (%(character)s::uuid IS NULL OR m.character_id = %(character)s)
-            ORDER BY m.finding_id {"DESC" if backwards else ""} LIMIT %(limit)s
+            {_FIND} WHERE m.finding_id IN (
+                SELECT found.finding_id FROM unnest(%(kinds)s::text[]) AS wanted (kind)
+                CROSS JOIN LATERAL (
+                    SELECT k.finding_id FROM studio.stock_marks k JOIN studio.findings o ON o.id = k.finding_id
+                    WHERE k.kind = wanted.kind AND o.mended_at IS NULL
+                      AND (%(after)s::bigint IS NULL OR k.finding_id > %(after)s)
+                      AND (%(before)s::bigint IS NULL OR k.finding_id < %(before)s)
+                      AND (%(character)s::uuid IS NULL OR k.character_id = %(character)s)
+                    ORDER BY k.finding_id {direction} LIMIT %(limit)s) found
+                ORDER BY found.finding_id {direction} LIMIT %(limit)s)
+            ORDER BY m.finding_id {direction}
             """,
-            {"kind": kind, "after": after, "before": before, "character": character_id, "limit": limit},
+            {
+                "kinds": list(kinds),
+                "after": after,
+                "before": before,
+                "character": character_id,
+                "limit": limit + 1,  # one more than is shown tells whether there are more
+            },
             prepare=False,
         ).fetchall()
-    return found[::-1] if backwards else found
+    shown = found[:limit]
+    if backwards:
+        shown.reverse()
+    more = len(found) > limit
+    is_first = not shown or (before is None and not (backwards and more))
+    is_last = not shown or (after is None and not more)
+    return FindPage(
+        rows=shown,
+        newer=None if is_first else shown[0].id,
+        older=None if is_last else shown[-1].id,
+    )
 
 
 def find(conn: Connection, finding_id: int) -> Find | None:
@@ -212,16 +270,18 @@ def deadlines(conn: Connection) -> Deadlines:
 def coverage(
     conn: Connection,
     *,
-    after: tuple[datetime, UUID] | None = None,
-    before: tuple[datetime, UUID] | None = None,
+    before: Key | None = None,
+    after: Key | None = None,
     name: str = "",
     limit: int = 50,
-) -> list[Coverage]:
-    """Characters, the last changed first, behind `after` or in front of `before`; `name` is a part of their names."""
-    backwards = before is not None
+) -> CoveragePage:
+    """Characters, the last changed first: those changed earlier than `before`, or later than `after`; `name` is a part of
+    their names.
+    """
+    backwards = after is not None
     key = before or after
     with conn.cursor(row_factory=class_row(Coverage)) as cursor:
-        return cursor.execute(
+        found = cursor.execute(
             f"""
             SELECT c.id AS character_id, coalesce(nullif(c.name, ''), 'Untitled') AS name, c.user_id AS owner,
                 p.portraits, p.saved, marks.missing, marks.other_findings, c.updated_at
@@ -246,7 +306,15 @@ def coverage(
                 "at": key[0] if key else None,
                 "id": key[1] if key else None,
                 "name": name.strip(),
-                "limit": limit,
+                "limit": limit + 1,
             },
             prepare=False,
         ).fetchall()
+    more = len(found) > limit
+    # The statement gives the last changed first; a page read backwards has its surplus in front.
+    shown = found[-limit:] if backwards else found[:limit]
+    return CoveragePage(
+        rows=shown,
+        newer=shown[0].key if shown and (before is not None or (backwards and more)) else None,
+        older=shown[-1].key if shown and (after is not None or more) else None,
+    )

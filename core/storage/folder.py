@@ -158,7 +158,7 @@ class FolderStorage:
             if entry.name.startswith(".") or not is_behind(entry.name, after, is_folder=is_folder):
                 continue
             if is_folder:
-                rest = after[1:] if after and entry.name == after[0] else []
+                rest = after[1:] if after and entry.name == after[0] else ()
                 yield from self._behind(Path(entry.path), bucket, f"{prefix}{entry.name}/", rest)
             elif entry.is_file(follow_symlinks=False):
                 # It may go between the listing and the look: then it is not there.

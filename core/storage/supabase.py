@@ -291,7 +291,7 @@ class SupabaseStorage:
             if name.startswith(".") or not is_behind(name, after, is_folder=info is None):
                 continue
             if info is None:
-                rest = after[1:] if after and name == after[0] else []
+                rest = after[1:] if after and name == after[0] else ()
                 yield from self._behind(bucket, f"{folder}/{name}" if folder else name, rest)
             else:
                 yield info

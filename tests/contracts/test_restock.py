@@ -214,6 +214,43 @@ def test_the_picture_behind_a_living_external_link_is_brought_in(
     assert {kind for kind, _, _ in found(services)} <= {"object_without_row"}
 
 
+DEAD = "https://replicate.delivery/xezq/out-0.webp"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE public.character_portraits SET image_url = %s, updated_at = now() - interval '3 hours'",
+        "UPDATE public.characters SET image_url = %s, updated_at = now() - interval '3 hours'",
+    ],
+)
+def test_a_dead_link_gives_way_to_the_picture_that_the_library_holds(services, saved, mend, change):
+    picture, _, _ = rows_of(services, saved)
+    by_hand(services, change, DEAD)
+
+    said, _ = mend()
+
+    assert said == "It shows the picture that the library holds already."
+    shown = builders.rows(
+        services.db,
+        "SELECT image_url FROM public.character_portraits UNION ALL SELECT image_url FROM public.characters",
+    )
+    assert shown == [(f"{LIBRARY}/{picture}",)] * 2
+
+
+def test_a_link_that_died_long_ago_is_not_asked_for(services, ana, character, qa):
+    by_hand(
+        services,
+        "UPDATE public.characters SET preview_image_url = %s, updated_at = now() - interval '3 hours'",
+        DEAD,
+    )
+    stock.scan(services)
+    [one] = open_finds(services)
+
+    with pytest.raises(RequestRefused, match="The link is dead"):
+        restock.mend(one.id, qa, services, why=WHY)
+
+
 def test_a_dead_link_stays_for_a_person(services, ana, character, fal, qa):
     by_hand(
         services,

@@ -53,7 +53,7 @@ def qa(services):
 
 def open_finds(services, kind=None):
     with services.db.as_service() as conn:
-        return [found for one in Kind if kind in (None, one) for found in library.page(conn, one)]
+        return [found for one in Kind if kind in (None, one) for found in library.page(conn, [one]).rows]
 
 
 def found(services):
@@ -515,18 +515,39 @@ def test_coverage_tells_portraits_saved_and_missing_of_each_character(services, 
     stock.scan(services)
 
     with services.db.as_reader(qa) as conn:
-        covered = {one.character_id: one for one in library.coverage(conn)}
-        named = library.coverage(conn, name="nobody")
-        [first] = library.coverage(conn, limit=1)
-        [second] = library.coverage(conn, after=(first.updated_at, first.character_id), limit=1)
-        back = library.coverage(conn, before=(second.updated_at, second.character_id), limit=1)
+        covered = {one.character_id: one for one in library.coverage(conn).rows}
+        named = library.coverage(conn, name="nobody").rows
+        begin = library.coverage(conn, limit=1)
+        [first] = begin.rows
+        end = library.coverage(conn, before=begin.older, limit=1)
+        [second] = end.rows
+        back = library.coverage(conn, after=end.newer, limit=1)
 
     whole = covered[character.id]
     assert (whole.portraits, whole.saved, whole.missing) == (2, 2, 1)
     assert (covered[bare.id].portraits, covered[bare.id].saved) == (0, 0)
     assert [one.character_id for one in named] == [bare.id]
     assert {first.character_id, second.character_id} == {character.id, bare.id}
-    assert [one.character_id for one in back] == [first.character_id]
+    assert [one.character_id for one in back.rows] == [first.character_id]
+    assert (begin.newer, end.older, back.newer) == (None, None, None)
+
+
+def test_findings_are_turned_by_key_and_every_one_is_met_once(services, ana, saved):
+    for number in range(5):
+        stray(services, ana.id, name=f"{number}.png")
+    stock.scan(services)
+
+    with services.db.as_service() as conn:
+        first = library.page(conn, ["object_without_row", "blank"], limit=2)
+        second = library.page(conn, ["object_without_row"], before=first.older, limit=2)
+        third = library.page(conn, ["object_without_row"], before=second.older, limit=2)
+        back = library.page(conn, ["object_without_row"], after=second.newer, limit=2)
+
+    met = [one.id for one in (*first.rows, *second.rows, *third.rows)]
+    assert met == sorted(met, reverse=True)
+    assert len(set(met)) == 5
+    assert (first.newer, third.older, back.newer) == (None, None, None)
+    assert [one.id for one in back.rows] == [one.id for one in first.rows]
 
 
 def test_the_command_line_compares_the_library_and_fails_where_something_is_open(

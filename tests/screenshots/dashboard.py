@@ -1,0 +1,93 @@
+"""The dashboard's pages over the demo world, for the pictures of them."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from core import demo
+from core.demo.manifest import World
+from core.services import open_services
+from core.settings import Settings
+from tests.screens.browser import launch, visit
+from tests.screens.conftest import eventually
+from tests.screens.dashboard import answers, running, settled
+
+WINDOWS = {"desktop": {"width": 1440, "height": 900}, "laptop": {"width": 1024, "height": 768}}
+THEMES = ("light", "dark")
+QUALITY = 80  # of a WebP
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A page in one state: its `address`, and what a person does there before the picture is taken."""
+
+    address: str
+    does: Callable[[Page], None] = lambda _page: None
+
+
+def press(name: str) -> Callable[[Page], None]:
+    """Presses the first button of that name."""
+    return lambda page: page.get_by_role("button", name=name).first.click()
+
+
+PICTURES: Mapping[str, Picture] = {
+    "audit-overview": Picture(address=""),
+    "audit-jobs": Picture(address="jobs"),
+    "audit-stuck": Picture(address="stuck"),
+    "audit-autosave": Picture(address="autosave"),
+    "audit-findings": Picture(address="findings"),
+    "audit-library": Picture(address="library"),
+    "audit-attributes": Picture(address="attributes"),
+    "audit-qa": Picture(address="qa"),
+    "audit-costs": Picture(address="costs"),
+    "audit-activity": Picture(address="activity"),
+    "audit-system": Picture(address="system"),
+}
+
+
+def take(named: list[str], folder: Path) -> None:
+    """Every picture whose name holds one of `named` (all without any), at both widths and in both themes."""
+    chosen = {name: one for name, one in PICTURES.items() if not named or any(part in name for part in named)}
+    if not chosen:
+        return
+    with demo_world() as (url, _), sync_playwright() as playwright:
+        browser = launch(playwright)
+        for name, picture in chosen.items():
+            for window in WINDOWS:
+                for theme in THEMES:
+                    _take(browser, url, picture, window, theme, folder / f"{name}-{window}-{theme}.webp")
+            print(f"  {name}", flush=True)
+        browser.close()
+
+
+@contextmanager
+def demo_world() -> Iterator[tuple[str, World]]:
+    """The dashboard's address over a fresh demo world, and what is planted there."""
+    with tempfile.TemporaryDirectory(prefix="ps") as folder:
+        home = Path(folder)
+        with open_services(Settings(_env_file=None, studio_home=home, log_level="ERROR")) as services:
+            world = demo.make(services)
+            with running(home, DATABASE_URL=services.db.dsn) as (url, _):
+                eventually(lambda: answers(url), within=60)
+                yield url, world
+
+
+def _take(browser: Browser, url: str, picture: Picture, window: str, theme: str, path: Path) -> None:
+    look = {"viewport": WINDOWS[window], "color_scheme": theme, "reduced_motion": "reduce"}
+    mark = "&" if "?" in picture.address else "?"
+    with visit(browser, f"{url}/{picture.address}{mark}live=false", **look) as desk:
+        settled(desk.page)
+        picture.does(desk.page)
+        desk.page.wait_for_load_state("networkidle")
+        settled(desk.page)
+        desk.page.wait_for_timeout(600)  # a chart draws itself after its page has ended
+        with Image.open(io.BytesIO(desk.page.screenshot())) as image:
+            image.convert("RGB").save(path, "WEBP", quality=QUALITY, method=6)
