@@ -19,6 +19,9 @@ from core.db.findings import Colleague
 from core.errors import BadRequest, NotAllowed
 from core.mending import CAN_MEND
 from core.services import Services
+from core.stock import SENTENCES as SENTENCES_OF_LIBRARY
+from core.stock import TITLES as TITLES_OF_LIBRARY
+from core.stock import Kind
 from core.values import Person, Role
 
 LONGEST_TEXT = 500  # characters of a note or a reason
@@ -56,6 +59,16 @@ def _of_check(reason: Reason) -> Rule:
         if can
         else "Open it under Auto-save and look whose it is. Nothing is changed by itself here.",
         place=Place.autosave,
+    )
+
+
+def _of_library(kind: Kind) -> Rule:
+    return Rule(
+        title=TITLES_OF_LIBRARY[kind],
+        means=SENTENCES_OF_LIBRARY[kind],
+        who="QA",
+        todo="Open Library: what is safe is repaired by a click, and the rest is decided there.",
+        place=Place.library,
     )
 
 
@@ -185,7 +198,11 @@ _OWN: Mapping[str, Rule] = {
     ),
 }
 RULES: Mapping[str, Rule] = MappingProxyType(
-    {**{reason.rule: _of_check(reason) for reason in CHECK_OF}, **_OWN}
+    {
+        **{reason.rule: _of_check(reason) for reason in CHECK_OF},
+        **{f"library.{kind}": _of_library(kind) for kind in Kind},
+        **_OWN,
+    }
 )
 """Every rule that writes a finding; a test holds the code and the migrations against it."""
 

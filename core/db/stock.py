@@ -269,7 +269,8 @@ def finish(conn: Connection, scan: ScanRow) -> None:
         UPDATE studio.stock_scans SET finished_at = clock_timestamp(), beat_at = clock_timestamp(), trouble = NULL,
             counts = (SELECT coalesce(jsonb_object_agg(open.kind, open.number), '{}') FROM (
                 SELECT m.kind, count(*) AS number FROM studio.stock_marks m
-                JOIN studio.findings f ON f.id = m.finding_id AND f.mended_at IS NULL GROUP BY m.kind) open)
+                JOIN studio.findings f ON f.id = m.finding_id AND f.mended_at IS NULL AND f.set_aside_at IS NULL
+                GROUP BY m.kind) open)
         WHERE id = %s
         """,
         (scan.id,),

@@ -5,6 +5,7 @@ pictures are here too.
 from __future__ import annotations
 
 import io
+import os
 from datetime import UTC, datetime, timedelta
 
 from PIL import Image
@@ -75,8 +76,18 @@ def _objects_without_row(workshop: Workshop) -> None:
     _plant(workshop, "object_without_row", ("object", f"{LIBRARY}/{stray}"), "no row", Repair.person)
     forgotten = f"{ADA.id}/{hero}/{the_id('forgotten').hex}.png"
     storage.put(REFERENCES, forgotten, drawing("a forgotten reference"), "image/png")
+    for bucket, path in ((LIBRARY, stray), (REFERENCES, forgotten)):
+        _grow_old(workshop, bucket, path)
     where = ("object", f"{REFERENCES}/{forgotten}")
     _plant(workshop, "object_without_row", where, "no row", Repair.person)
+
+
+def _grow_old(workshop: Workshop, bucket: str, path: str) -> None:
+    """Where the store is a folder, an object is as old as its story: a scan leaves fresh ones alone."""
+    place = workshop.services.settings.home / "objects" / bucket / path
+    if place.is_file():
+        long_ago = (workshop.now - timedelta(days=3)).timestamp()
+        os.utime(place, (long_ago, long_ago))
 
 
 def _doubles(workshop: Workshop) -> None:
