@@ -59,7 +59,7 @@ words: $(DEV) browser ## an editor types while the studio is killed and the netw
 
 soak: $(DEV) browser ## browser stories and chaos in their full sizes; an hour and more
 	SOAK=1 CHAOS_SECONDS=$${CHAOS_SECONDS:-1200} $(PYTEST) --timeout 0 -m "e2e or chaos" $(ARGS)
-	SOAK=1 $(PYTEST) --timeout 0 tests/contracts/test_schema.py $(ARGS)
+	SOAK=1 $(PYTEST) --timeout 0 tests/contracts/test_schema.py tests/screens/test_bulk_killed.py $(ARGS)
 
 screenshots: $(DEV) browser ## every page and state of the studio, into docs/screenshots (ARGS="palette": those alone)
 	$(BIN)/python -m tests.screenshots $(ARGS)

@@ -1,4 +1,4 @@
-"""What a person may do with a job here: try again, cancel, settle an unknown outcome. Each is a use case of core and
+"""What a person may do with a job here: try again, try another model, cancel, settle an unknown outcome. Each is a use case of core and
 asks first.
 """
 
@@ -16,12 +16,15 @@ from audit.services import any_worker, person, services
 from core import generation, recovery
 from core.audit.jobs import JobState, Sent, Story
 from core.errors import BadRequest, StudioError
-from core.values import JobId, JobStatus, Role
+from core.generation import ModelChoice
+from core.job_deeds import ANOTHER_MODEL, MODEL
+from core.values import JobId, JobStatus, ModelId, Role
 
 _PENDING = "pending_action"
 _FLASH = "flash"
 _BILLED = "settle_billed"
 _WHY = "settle_why"
+_OTHER = "other_model"
 _LONGEST_WHY = 500
 _ANSWERS: Mapping[str, bool | None] = {
     "Yes, it was billed": True,
@@ -73,6 +76,7 @@ def flash() -> None:
 def forget() -> None:
     """Drop a question that was not answered."""
     st.session_state.pop(_PENDING, None)
+    st.session_state.pop(_OTHER, None)
 
 
 def where_to_look(story: Story) -> str:
@@ -99,6 +103,15 @@ def _may_retry(story: Story) -> bool:
         return False
     # Asked for again once already: the same click would only lead to that job, which the page links to.
     return ended and not story.again and story.job.runner == "studio" and person().holds(Role.editor)
+
+
+def _may_try_another(story: Story) -> bool:
+    """Like trying again; and where that failed too."""
+    failed = {JobStatus.failed, JobStatus.cancelled}
+    ended = story.job.status in failed and all(later.status in failed for later in story.again)
+    if story.job.metadata.get("destination") == "attribute_image":
+        return False
+    return ended and story.job.runner == "studio" and person().holds(Role.editor)
 
 
 def _may_settle(story: Story) -> bool:
@@ -140,6 +153,48 @@ def _ask_retry(story: Story) -> None:
     )
     if asked(any_worker) is False:
         st.info("No worker is running: it waits until one starts.", icon=":material/schedule:")
+
+
+def _ask_another(story: Story) -> None:
+    """Which model, and what it costs: only those that can be used now, and that follow a reference where there is one."""
+    labels = {str(one.model.id): _label(one) for one in _others(story)}
+    if not labels:
+        st.info(
+            "No other model can be used now: their providers are not set up, or paused.",
+            icon=":material/block:",
+        )
+        return
+    chosen = st.selectbox(
+        "Model",
+        list(labels),
+        format_func=labels.__getitem__,
+        index=None,
+        placeholder="Choose one",
+        key=_OTHER,
+    )
+    if chosen is None:
+        st.caption("A new job asks for the same picture, and the new one says which job it stands for.")
+        return
+    price = (
+        ANOTHER_MODEL.prices([str(story.job.id)], person(), services(), {MODEL: chosen})
+        if ANOTHER_MODEL.prices
+        else {}
+    )
+    st.write(
+        f"A **new job** asks for the same picture. Its price: **{words.money(price.get(str(story.job.id)))}**."
+    )
+    if asked(any_worker) is False:
+        st.info("No worker is running: it waits until one starts.", icon=":material/schedule:")
+
+
+def _others(story: Story) -> list[ModelChoice]:
+    match = bool(story.job.metadata.get("reference_image_url"))
+    known = generation.models_for(person(), services(), match=match)
+    return [one for one in known if one.available and one.model.id != story.job.model_id]
+
+
+def _label(one: ModelChoice) -> str:
+    return f"{one.model.display_name}, {words.provider(one.model.provider)}, {one.price_words}"
 
 
 def _ask_cancel(story: Story) -> None:
@@ -189,6 +244,18 @@ def _retry(story: Story) -> str:
     )
 
 
+def _another(story: Story) -> str:
+    """Raises BadRequest where no model was chosen."""
+    chosen = st.session_state.get(_OTHER)
+    if not chosen:
+        raise BadRequest("Choose the model that is to be tried.", field="model")
+    made = generation.retry(story.job.id, person(), services(), model_id=ModelId(UUID(str(chosen))))
+    st.query_params["job"] = str(made.job_id)
+    if not made.created:
+        return "This model was asked already: this is that job."
+    return "Another model is asked: this is the new job."
+
+
 def _cancel(story: Story) -> str:
     status = generation.cancel(JobId(story.job.id), person(), services())
     return {
@@ -235,5 +302,14 @@ _DEEDS: Mapping[str, _Deed] = {
         asks=_ask_retry,
         yes="Try again",
         act=_retry,
+    ),
+    "another": _Deed(
+        label="Another model",
+        icon=":material/swap_horiz:",
+        fits=_may_try_another,
+        title="Try another model",
+        asks=_ask_another,
+        yes="Ask for it",
+        act=_another,
     ),
 }

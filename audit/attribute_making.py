@@ -145,11 +145,17 @@ def _planned(pending: Pending, limit: Decimal | None, model_id: ModelId | None) 
 
 def _show(plan: AttributePlan, pending: Pending, unknown: Sequence[Maker]) -> None:
     """The plan as people read it: how many, at what price, how long; what is left out; whose price nobody knows."""
-    total = "not known" if plan.total_usd is None else f"about {words.money(plan.total_usd)}"
+    total = (
+        "not known"
+        if plan.total_usd is None
+        else f"about {words.money(plan.total_usd)}"
+        if plan.price
+        else "free"
+    )
     seconds = "not measured yet" if plan.seconds is None else f"about {words.lasted(plan.seconds)}"
     lines = {
         "Pictures": str(len(plan.cells)),
-        "Model": f"{plan.model.display_name}, {price_words(plan.price)} each",
+        "Model": f"{plan.model.display_name}, {price_words(plan.price)}{' each' if plan.price else ''}",
         "Together": total,
         "Time": seconds,
     }

@@ -48,15 +48,16 @@ def _group(label: str, found: Sequence[Option]) -> None:
 def _line(one: Option) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key=f"opt_{_key(one)}"):
         st.html(_told(one), width="stretch")
-        st.toggle(
-            f"{one.label} is offered",
-            value=one.active,
-            key=_switch_key(one),
-            disabled=not attribute_review.is_maker(),
-            label_visibility="collapsed",
-            on_change=_switch,
-            args=(one,),
-        )
+        if attribute_review.is_maker():
+            # A button and no switch: Streamlit calls a switch's on_change also when its page is left.
+            st.button(
+                "Switch off" if one.active else "Switch on",
+                key=_switch_key(one),
+                icon=f":material/{'toggle_on' if one.active else 'toggle_off'}:",
+                type="tertiary",
+                on_click=_switch,
+                args=(one,),
+            )
 
 
 def _told(one: Option) -> str:
@@ -79,7 +80,6 @@ def _key(one: Option) -> str:
 
 
 def _switch_key(one: Option) -> str:
-    # The state is part of the key: what the database says is what the switch shows, also after a refusal.
     return f"switch_{_key(one)}_{one.active}"
 
 
@@ -87,7 +87,6 @@ def _switch(one: Option) -> None:
     try:
         options.switch(one.category, one.value, person(), services(), active=not one.active)
     except StudioError as error:
-        st.session_state.pop(_switch_key(one), None)
         attribute_review.refuse_next(error)
         return
     if one.active:

@@ -9,14 +9,23 @@ from uuid import UUID
 
 import streamlit as st
 
-from audit import attribute_cell, attribute_making, attribute_options, attribute_review, redraw, tables, words
+from audit import (
+    attribute_cell,
+    attribute_making,
+    attribute_options,
+    attribute_review,
+    bulk,
+    redraw,
+    tables,
+    words,
+)
 from audit.asking import asked
 from audit.attribute_pictures import thumbnail
 from audit.attribute_review import address_of, is_maker
 from audit.filters import shared
 from audit.look import as_of, head, nothing, say
 from audit.services import person, services
-from core import contact_sheets, options
+from core import contact_sheets, options, review_deeds
 from core.attributes import CellStatus
 from core.audit import attributes
 from core.audit.attributes import STANDING_WORDS, Complete, Standing
@@ -38,6 +47,7 @@ ICONS: Mapping[Standing, str] = {
     Standing.approved: "check_circle",
     Standing.rejected: "cancel",
 }
+_JUDGED = (Standing.unverified, Standing.approved, Standing.rejected)
 _SELECTED = "attributes_selected"
 _SELECTING = "attributes_selecting"
 
@@ -101,6 +111,7 @@ def _overview(known: Catalog, cells: Sequence[CellStatus]) -> None:
 def _images(known: Catalog, cells: Sequence[CellStatus]) -> None:
     _actions(cells)
     attribute_making.following(cells)
+    bulk.panel((review_deeds.APPROVE.kind, review_deeds.REJECT.kind))
     with st.container(key="attribute_coverage"):
         st.html(_coverage(known, cells))
     busy = any(attributes.standing(one) in {Standing.queued, Standing.running} for one in cells)
@@ -133,8 +144,24 @@ def _actions(cells: Sequence[CellStatus]) -> None:
 
 
 def _offer_selected(cells: Sequence[CellStatus]) -> None:
-    chosen = [one.cell for one in cells if address_of(one.cell) in _selected()]
-    attribute_making.offer_again(chosen)
+    chosen = [one for one in cells if address_of(one.cell) in _selected()]
+    shown = [
+        bulk.Shown(
+            id=review_deeds.row_of(one.cell, one.picture.image_url), line=f"{one.label}, {one.cell.style}"
+        )
+        for one in chosen
+        if one.picture is not None and attributes.standing(one) in _JUDGED
+    ]
+    attribute_making.offer_again([one.cell for one in chosen])
+    for deed in (review_deeds.APPROVE, review_deeds.REJECT):
+        st.button(
+            f"{deed.title} {len(shown)}" if shown else deed.title,
+            key=deed.kind,
+            icon=f":material/{'check' if deed is review_deeds.APPROVE else 'close'}:",
+            disabled=not shown,
+            on_click=bulk.ask,
+            args=(deed.kind, shown),
+        )
     st.button("Clear", key="clear_selected", type="tertiary", disabled=not chosen, on_click=_clear)
 
 

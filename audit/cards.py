@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import streamlit as st
 
@@ -55,13 +56,15 @@ def sparkline(course: Sequence[float | None]) -> str:
     for place, one in enumerate([*course, None]):
         if one is None:
             if points:
-                lines.append(f'<polyline points="{" ".join(points)}"/>')
+                lines.append(f'<polyline vector-effect="non-scaling-stroke" points="{" ".join(points)}"/>')
             points = []
         else:
             across = place * _WIDE / (len(course) - 1)
             up = _HIGH / 2 if high == low else 2 + (high - one) * (_HIGH - 4) / (high - low)
             points.append(f"{across:.1f},{up:.1f}")
-    return (
-        f'<svg class="au-spark" viewBox="0 0 {_WIDE} {_HIGH}" preserveAspectRatio="none" aria-hidden="true">'
-        f"{''.join(lines)}</svg>"
+    drawn = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {_HIGH}" preserveAspectRatio="none" fill="none" '
+        f'stroke="#000" stroke-width="1.6" stroke-linejoin="round" stroke-linecap="round">{"".join(lines)}</svg>'
     )
+    # Streamlit takes drawings out of HTML, so the line is the shape through which the colour shows.
+    return f'<i class="au-spark" style="--line: url(&quot;data:image/svg+xml,{quote(drawn)}&quot;)"></i>'

@@ -1,4 +1,4 @@
-"""What the jobs page is asked for beside the shared filters: a box to find one, and states."""
+"""What the jobs page is asked for beside the shared filters: the box, and states."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from audit import filters, redraw, words
+from audit import filters, job_box, redraw, words
 from audit.filters import Shared
+from core.audit.job_filter import Query, Unreadable
 from core.audit.jobs import JobFilter, JobState
 
 _STATES = {said: state for state, said in words.STATES.items()}
@@ -16,10 +17,12 @@ _STATES = {said: state for state, said in words.STATES.items()}
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """The filters as they stand, the shared ones too."""
+    """The filters as they stand, the shared ones too. `wrong`: the box cannot be read, and nothing is listed."""
 
     base: JobFilter
     shared: Shared
+    query: Query
+    wrong: Unreadable | None = None
 
     @property
     def period(self) -> str:
@@ -34,29 +37,21 @@ class Chosen:
     @property
     def narrows(self) -> bool:
         """True where more than a period is asked for: then an empty list may be the filters' doing."""
-        return self.base != JobFilter()
+        return self.base != JobFilter() or bool(self.query.terms)
 
     def wanted(self) -> JobFilter:
         """The filter as of now: a live page's period goes on with the clock."""
         return replace(self.base, since=self.shared.since)
 
 
-def draw(*, changed: Callable[[], None]) -> Chosen:
-    """The page's own filters in the side bar; each follows the address, and the address follows it.
+def draw(*, changed: Callable[[], None], with_box: bool) -> Chosen:
+    """The page's own filters: states in the side bar, the box above the list; each follows the address, and the
+    address follows it.
 
     `changed` is called before the page is drawn again with another filter.
     """
+    asked = job_box.draw(changed=changed) if with_box else Query()
     with st.sidebar:
-        text = st.text_input(
-            "Find",
-            key="q",
-            bind="query-params",
-            placeholder="Job id or error code",
-            icon=":material/search:",
-            help="The beginning of a job's id (4 digits or more), or a part of an error code, such as REFUSED. "
-            "Small letters find the same.",
-            on_change=changed,
-        )
         states = st.pills(
             "Status",
             list(_STATES),
@@ -73,9 +68,10 @@ def draw(*, changed: Callable[[], None]) -> Chosen:
         model_id=shared.model_id,
         person_id=shared.person_id,
         purpose=shared.kind,
-        text=text or "",
     )
-    return Chosen(base=base, shared=shared)
+    if isinstance(asked, Unreadable):
+        return Chosen(base=base, shared=shared, query=Query(), wrong=asked)
+    return Chosen(base=base, shared=shared, query=asked)
 
 
 def show_only(state: JobState) -> None:

@@ -8,11 +8,13 @@ from uuid import UUID
 
 import streamlit as st
 
-from audit import actions, pictures, redraw, timeline, words
+from audit import actions, job_answers, job_checks, pictures, redraw, timeline, words
 from audit.asking import asked
 from audit.look import badge, nothing, say
 from audit.services import any_worker, services
-from core.audit import jobs
+from core import proof
+from core.audit import job_history, jobs
+from core.audit.job_history import History
 from core.audit.jobs import CostEntry, JobState, Sent, Story
 from core.values import JobId
 
@@ -84,19 +86,23 @@ def _head(story: Story) -> None:
 def _body(drawn: Story) -> None:
     """Everything below the head. A changed state needs other buttons, so the whole page is drawn again then."""
     redraw.heed()
-    answer = asked(lambda conn: jobs.story(conn, JobId(drawn.job.id)))
+    job_id = JobId(drawn.job.id)
+    answer = asked(lambda conn: jobs.story(conn, job_id))
     if answer is None:
         return
+    history = asked(lambda conn: job_history.of_job(conn, job_id, grace=proof.grace(services())))
     if answer.row.state != drawn.row.state or answer.job.cancel_requested != drawn.job.cancel_requested:
         st.rerun(scope="app")
     _standing(answer)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        _timeline(answer)
+        _timeline(answer, history)
     with right:
         _picture(answer)
+        job_checks.draw(answer, history.proof if history else None)
         _facts(answer)
     _requests(answer.sent)
+    job_answers.draw(answer)
     _ledger(answer)
     _prompt(answer)
     st.caption(f"As of {words.clock(datetime.now(UTC))}.")
@@ -135,11 +141,11 @@ def _unfinished(story: Story) -> None:
         )
 
 
-def _timeline(story: Story) -> None:
+def _timeline(story: Story, history: History | None) -> None:
     st.subheader("Story")
     if story.cut:
         st.caption("Its oldest events are left out.")
-    found = timeline.moments(story)
+    found = timeline.moments(story, history)
     begun = story.job.created_at
     st.html(f'<ol class="au-line">{"".join(_line(moment, begun) for moment in found)}</ol>')
 

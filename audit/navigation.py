@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from audit import filters, look
+from audit import filters, look, views
 from audit.asking import told
 from audit.filters import Filter
 from audit.services import person
@@ -82,12 +82,16 @@ def run(first: str = FIRST) -> None:
     page = st.navigation(
         {group: [pages[room.name] for room in members] for group, members in ROOMS.items()}, expanded=True
     )
+    if page is pages[FIRST] and "job" in st.query_params:  # a bookmark from when the dashboard had one page
+        st.switch_page(pages["jobs"], query_params=st.query_params.to_dict())
     try:
         person()
     except StudioError as error:
         told(error)
         st.stop()
-    if not filters.draw(_reads(page.title)):
+    room = _room(page.title)
+    views.menu(room.name, href(room.name))
+    if not filters.draw(room.reads):
         st.stop()
     page.run()
 
@@ -102,8 +106,8 @@ def _page(room: Room, first: str) -> st.Page:
     )
 
 
-def _reads(title: str) -> tuple[Filter, ...]:
-    return next(room.reads for members in ROOMS.values() for room in members if room.title == title)
+def _room(title: str) -> Room:
+    return next(room for members in ROOMS.values() for room in members if room.title == title)
 
 
 def link(name: str, label: str, **address: str) -> None:

@@ -278,7 +278,7 @@ def _unfinished() -> Iterator[Card]:
         value=f"{now.outcome_unknown:,}",
         note="a person settles each" if now.outcome_unknown else "every paid request has its receipt",
         tone="bad" if now.outcome_unknown else "calm",
-        href=navigation.href("jobs", q="status:outcome_unknown"),
+        href=navigation.href("stuck", what="unknown"),
     )
 
 
@@ -295,7 +295,7 @@ def _risk_card() -> Card:
         value=f"{risk.count:,}{'+' if risk.more else ''}",
         note=f"the first: {_due(risk.nearest)}" if risk.nearest else "no paid result is about to expire",
         tone="bad" if risk.count else "calm",
-        href=navigation.href("stuck", kind="at_risk"),
+        href=navigation.href("stuck", what="at_risk"),
     )
 
 

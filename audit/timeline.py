@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from audit import words
+from audit import activity_words, words
+from core.audit import activity
+from core.audit.job_history import BulkItem, History
 from core.audit.jobs import Event, Sent, Story
 from core.callbacks import Deed
 from core.db.callbacks import Callback
+from core.db.recoveries import RecordedStep
 from core.values import JobStage, JobStatus
 
 _ENDS = {
@@ -26,7 +29,21 @@ _STAGE_DETAILS = {
     JobStage.cancelling: "The provider is asked to stop; it may still finish.",
     JobStage.outcome_unknown: "The paid request left, and no receipt came. It is never sent again by itself.",
 }
-
+_BULK_TONES = {"done": "good", "refused": "warn", "failed": "bad"}
+_STEPS = {
+    "complete": "completed from its picture",
+    "ask": "its provider is asked",
+    "requeue": "back to the queue",
+    "give_up": "given up",
+    "unknown": "marked as outcome unknown",
+    "save": "saving queued",
+    "match": "its character is looked for",
+    "publish": "publishing queued",
+    "rescue": "its paid picture is asked for",
+    "adopt": "the platform's request taken over",
+    "person": "a person decides",
+    "wait": "it waits",
+}
 
 _DEEDS = {
     Deed.receipt_kept: ("good", "It brought the receipt that had not come."),
@@ -50,11 +67,67 @@ class Moment:
     tone: str = "calm"
 
 
-def moments(story: Story) -> list[Moment]:
-    """The whole story, oldest first."""
+def moments(story: Story, history: History | None = None) -> list[Moment]:
+    """The whole story, oldest first, with what was done about it where that is known."""
     found = [*_of_events(story), *(moment for sent in story.sent for moment in _of_sent(sent))]
     found += [_of_callback(one) for one in story.callbacks]
+    found += _of_file(story)
+    if history is not None:
+        found += [_of_step(one) for one in history.steps]
+        found += [_of_deed(one) for one in history.events]
+        found += [_of_bulk(one) for one in history.bulk]
     return sorted(found, key=lambda moment: moment.at)
+
+
+def _of_file(story: Story) -> Iterator[Moment]:
+    """When the picture came into the library, and went out of it."""
+    if item := story.library:
+        size = f"{item.width} × {item.height}, " if item.width else ""
+        yield Moment(
+            at=item.created_at,
+            title="Copied to the library",
+            detail=f"{size}{words.size(item.file_size_bytes)}.",
+            tone="good",
+        )
+        if item.deleted_at:
+            yield Moment(at=item.deleted_at, title="Removed from the library", tone="warn")
+
+
+def _of_step(step: RecordedStep) -> Moment:
+    often = f" {step.times} times, last {words.moment(step.last_at)}." if step.times > 1 else ""
+    who = words.who(step.who) if step.who else "the schedule"
+    return Moment(
+        at=step.first_at,
+        title=f"Recovery: {_STEPS.get(step.action, step.action.replace('_', ' '))}",
+        detail=f"{step.why} Asked for by {who}.{often}",
+        tone="accent",
+    )
+
+
+def _of_deed(event: activity.Event) -> Moment:
+    changed = "; ".join(f"{one.name}: {_changed(one)}" for one in activity.changes(event))
+    why = f"“{event.why}”" if event.why else ""
+    return Moment(
+        at=event.at,
+        title=f"{activity_words.action(event.action)}, by {words.who(event.who)}",
+        detail=" ".join(filter(None, (why, changed))),
+        tone="warn",
+    )
+
+
+def _changed(change: activity.Change) -> str:
+    if change.before is None or change.after is None:
+        return change.after if change.before is None else f"was {change.before}"
+    return f"{change.before} → {change.after}"
+
+
+def _of_bulk(item: BulkItem) -> Moment:
+    return Moment(
+        at=item.ended_at or item.asked_at,
+        title=f"In a bulk action of {words.who(item.asked_by)}: {item.kind.replace('_', ' ')}, {item.state}",
+        detail=" ".join(filter(None, (f"“{item.why}”", item.sentence))),
+        tone=_BULK_TONES.get(item.state, "calm"),
+    )
 
 
 def _of_events(story: Story) -> Iterator[Moment]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
+from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
+from audit.services import person
 from core.audit.jobs import Counted, JobState
 from core.portraits import STAGE_WORDS
 from core.values import provider_name
@@ -61,6 +63,13 @@ def provider(name: str) -> str:
 def settler(written: str) -> str:
     """Who ended a paid request; where no part of the studio did, the row holds a person's id."""
     return "the worker" if written == "worker" else "a person"
+
+
+def who(person_id: UUID | None) -> str:
+    """A person as the record knows them, by an id; None is the studio itself."""
+    if person_id is None:
+        return "the studio"
+    return "you" if person_id == person().id else short(person_id)
 
 
 def sentence(text: str) -> str:

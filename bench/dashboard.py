@@ -50,7 +50,7 @@ DRAWN_AGAIN = """switch_ => new Promise(done => {
     }).observe(app, { attributes: true });
     switch_.click();
 })"""
-_DURATION = re.compile(r"duration: ([\d.]+) ms\s+(?:execute [^:]*|statement): (.*)")
+_DURATION = re.compile(r"duration: ([\d.]+) ms\s+(?:execute [^:]*|statement): (.*(?:\n\t.*)*)")  # a tab: it goes on
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _durations(log: Path, begun: int) -> Iterator[tuple[float, str]]:
         lines.seek(begun)
         said = lines.read().decode(errors="replace")
     for taken, question in _DURATION.findall(said):
-        yield float(taken), " ".join(question.split())[:120] or "a question of several lines"
+        yield float(taken), " ".join(question.split())[:120]
 
 
 def _memory(pid: int) -> float:

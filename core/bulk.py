@@ -15,7 +15,7 @@ from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from uuid import UUID, uuid4
 
-from core import job_deeds, log, mending, stock_deeds
+from core import job_deeds, log, mending, review_deeds, stock_deeds
 from core.db import bulk as rows
 from core.db.bulk import ActionRow, ItemRow, Taken
 from core.deeds import Deed, Options, Outcome, Tried, failed, refused
@@ -48,6 +48,8 @@ DEEDS: Mapping[str, Deed] = MappingProxyType(
             job_deeds.RETRY,
             job_deeds.ANOTHER_MODEL,
             mending.REPAIR,
+            review_deeds.APPROVE,
+            review_deeds.REJECT,
             stock_deeds.REPAIR,
             stock_deeds.BIN,
             stock_deeds.ACCEPT,

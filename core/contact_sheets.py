@@ -25,7 +25,7 @@ from core.pdf import Page, written
 from core.services import Services
 from core.storage import ATTRIBUTE_ORIGINALS, PUBLIC_ASSETS, External
 from core.storage.links import parse_address
-from core.values import STYLE_IMAGE, AttributePicture, Person
+from core.values import STYLE_IMAGE, AttributePicture, Person, ReviewStatus
 
 _WIDTH, _HEIGHT = 320, 480  # pixels of a picture on the sheet
 _QUALITY = 82
@@ -104,6 +104,7 @@ def _categories(known: Catalog) -> Iterator[tuple[str, str]]:
 
 def _cell(one: CellStatus, known: Catalog, services: Services, called: Callable[[UUID], str]) -> SheetCell:
     picture = one.picture
+    judged = picture is not None and picture.review_status is not ReviewStatus.pending
     style = next((each.label for each in known.styles if each.key == one.cell.style), one.cell.style)
     return SheetCell(
         label=one.label,
@@ -111,8 +112,8 @@ def _cell(one: CellStatus, known: Catalog, services: Services, called: Callable[
         standing=standing(one),
         why=one.why,
         note=(picture.review_note or "") if picture else "",
-        who=called(picture.reviewed_by) if picture and picture.reviewed_by else "",
-        when=picture.reviewed_at if picture else None,
+        who=called(picture.reviewed_by) if picture and judged and picture.reviewed_by else "",
+        when=picture.reviewed_at if picture and judged else None,
         picture=_small(picture, services) if picture else None,
     )
 

@@ -14,13 +14,12 @@ from uuid import UUID
 
 from core.audit.autosave import CHECK_OF, CHECK_TITLES, SENTENCES, TITLES, Reason
 from core.db import findings as rows
-from core.db import matches
+from core.db import health, matches
 from core.db.findings import Colleague
 from core.errors import BadRequest, NotAllowed
 from core.mending import CAN_MEND
 from core.services import Services
-from core.stock import SENTENCES as SENTENCES_OF_LIBRARY
-from core.stock import TITLES as TITLES_OF_LIBRARY
+from core.stock import SENTENCES as STOCK_SENTENCES
 from core.stock import Kind
 from core.values import Person, Role
 
@@ -35,6 +34,8 @@ class Place(StrEnum):
     job = "job"
     attributes = "attributes"
     library = "library"
+    system = "system"
+    qa = "qa"
     elsewhere = "elsewhere"
 
 
@@ -62,16 +63,6 @@ def _of_check(reason: Reason) -> Rule:
     )
 
 
-def _of_library(kind: Kind) -> Rule:
-    return Rule(
-        title=TITLES_OF_LIBRARY[kind],
-        means=SENTENCES_OF_LIBRARY[kind],
-        who="QA",
-        todo="Open Library: what is safe is repaired by a click, and the rest is decided there.",
-        place=Place.library,
-    )
-
-
 _SAVED_ELSEWHERE = "Find out who wrote it. Where it is right, set it aside; else tell an admin."
 _OWN: Mapping[str, Rule] = {
     matches.RULE: Rule(
@@ -80,6 +71,12 @@ _OWN: Mapping[str, Rule] = {
         who="QA",
         todo="Open the portrait under Auto-save and say which character it belongs to.",
         place=Place.autosave,
+    ),
+    "notify.receiver": Rule(
+        title="News of what is broken does not arrive",
+        means="The receiver at NOTIFY_WEBHOOK_URL did not take a message of the health rules.",
+        who="Admin",
+        todo="Look at the receiver and at its address, then send a test message from System. It is tried again by itself.",
     ),
     "job.illegal_move": Rule(
         title="Another program moved a job the wrong way",
@@ -196,11 +193,70 @@ _OWN: Mapping[str, Rule] = {
         todo="Open Library, objects without a row, and decide there.",
         place=Place.library,
     ),
+    "qa.policy_problem": Rule(
+        title="A portrait against the policy",
+        means="A person who judged a QA sample saw a policy problem in this portrait.",
+        who="QA",
+        todo="Look at the portrait now. Delete it in the studio where it breaks the policy; else set this aside.",
+        place=Place.qa,
+    ),
+    health.RECEIVER: Rule(
+        title="News does not arrive",
+        means="The webhook's receiver does not take the news of the health rules.",
+        who="Admin",
+        todo="Look under System what it answered, mend its address or the receiver, and send a test from there.",
+        place=Place.system,
+    ),
 }
+_OF_STOCK: Mapping[Kind, tuple[str, str]] = {  # a title, and what to do on the page Library
+    Kind.object_missing: (
+        "A row without its object",
+        "Repair it there: the bytes come from wherever they still are.",
+    ),
+    Kind.object_without_row: (
+        "An object without a row",
+        "Look at it there. Bring it into the library, or put it in the bin.",
+    ),
+    Kind.size_differs: (
+        "An object of another size",
+        "Compare it there, and repair it where the right bytes are at hand.",
+    ),
+    Kind.hash_differs: (
+        "An object with other bytes",
+        "Compare it there, and repair it where the right bytes are at hand.",
+    ),
+    Kind.thumbnail_missing: (
+        "A picture without its thumbnail",
+        "Repair it there: the thumbnail is made from the picture.",
+    ),
+    Kind.same_bytes: ("The same bytes twice", "Look at both there, and decide whether one is too many."),
+    Kind.look_alike: (
+        "Pictures that look the same",
+        "Look at both there, and decide whether one is too many.",
+    ),
+    Kind.corrupt: ("Not a readable picture", "Repair it there where the right bytes are at hand."),
+    Kind.blank: ("A blank picture", "Look at it there: a provider's safety filter returns such ones."),
+    Kind.own_link: ("A signed link in a row", "Repair it there: the row gets the path instead."),
+    Kind.external_link: ("A link to elsewhere in a row", "Bring the picture in there before it vanishes."),
+    Kind.no_address: ("A row without a usable address", "Look there what the row should show."),
+}
+
+
+def _of_kind(kind: Kind) -> Rule:
+    title, todo = _OF_STOCK[kind]
+    return Rule(
+        title=title,
+        means=STOCK_SENTENCES[kind],
+        who="QA",
+        todo=f"Open it on Library. {todo}",
+        place=Place.library,
+    )
+
+
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         **{reason.rule: _of_check(reason) for reason in CHECK_OF},
-        **{f"library.{kind}": _of_library(kind) for kind in Kind},
+        **{f"library.{kind}": _of_kind(kind) for kind in Kind},
         **_OWN,
     }
 )

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from core import attributes, recovery
 from core.attributes import CellState
-from core.audit import autosave, troubles
+from core.audit import autosave, library, troubles
 from core.audit.jobs import Counted
 from core.audit.troubles import Rate
 from core.db import Connection, budgets, models, parts, recoveries
@@ -157,7 +157,7 @@ def _at_risk(conn: Connection, around: _Around) -> Iterator[Problem]:
         sentence=f"{_many(counted, 'paid result is', 'paid results are')} not with us yet, and the provider may "
         f"delete {'the first' if risk.count > 1 else 'it'} {when}.",
         page="stuck",
-        query={"kind": "at_risk"},
+        query={"what": "at_risk"},
         counted=counted,
         nearest=risk.nearest,
     )
@@ -173,6 +173,7 @@ def _stuck(conn: Connection, around: _Around) -> Iterator[Problem]:
             sentence=f"{_many(found.counted, 'job stands', 'jobs stand')} still{_since(found.oldest, around)}. "
             "Recovery can say what keeps each, and mend it.",
             page="stuck",
+            query={"what": "stuck"},
             counted=found.counted,
         )
 
@@ -187,8 +188,8 @@ def _unknown(conn: Connection, around: _Around) -> Iterator[Problem]:
             sentence=f"{_many(found.counted, 'paid request', 'paid requests')} left without a receipt"
             f"{_since(found.oldest, around)}. A person looks at the provider and "
             "settles each.",
-            page="jobs",
-            query={"q": "status:outcome_unknown"},
+            page="stuck",
+            query={"what": "unknown"},
             counted=found.counted,
         )
 
@@ -325,6 +326,23 @@ def _proof(conn: Connection, around: _Around) -> Iterator[Problem]:
     )
 
 
+def _scan(conn: Connection, around: _Around) -> Iterator[Problem]:
+    oldest = troubles.proof_stand(conn).oldest_portrait_at
+    if oldest is None or around.now - oldest < _PROOF_AGE:
+        return
+    last = max((one.finished_at for one in library.scans(conn) if one.finished_at), default=None)
+    if last is not None and around.now - last < _PROOF_AGE:
+        return
+    when = f"ended {span(last, around.now)} ago" if last else "has never run to its end"
+    yield Problem(
+        rule="library.not_checked",
+        severity=Severity.warn,
+        title="The library is not checked",
+        sentence=f"The daily scan of rows against files {when}. Not checked is not passed.",
+        page="library",
+    )
+
+
 def _findings(conn: Connection, around: _Around) -> Iterator[Problem]:
     for one in troubles.families(conn):
         counted = Counted(number=one.number, more=one.number >= troubles.MOST_COUNTED)
@@ -335,8 +353,7 @@ def _findings(conn: Connection, around: _Around) -> Iterator[Problem]:
             title=f"Findings: {FAMILIES.get(one.family, one.family)}",
             sentence=f"{_many(counted, 'finding is', 'findings are')} open, the oldest for "
             f"{span(one.oldest, around.now)}.",
-            page="findings",
-            query={"family": one.family},
+            page="library" if one.family == "library" else "findings",
             counted=counted,
         )
 
@@ -459,6 +476,7 @@ RULES: Sequence[Rule] = (
     Rule(code="failures.above_usual", title="Failure rates", ask=_rates),
     Rule(code="queue.old", title="Queue", ask=_queue),
     Rule(code="autosave.not_checked", title="The daily proof", ask=_proof),
+    Rule(code="library.not_checked", title="The library's scan", ask=_scan),
     Rule(code="findings.open", title="Findings", ask=_findings),
     Rule(code="attributes.missing", title="Attribute images", ask=_attributes),
     Rule(code="notify.failing", title="News", ask=_notices),

@@ -175,8 +175,14 @@ def _letter(one: str) -> bytes:
     try:
         return one.encode(_ENCODING) if one.isprintable() else b" "
     except UnicodeEncodeError:
-        plain = unicodedata.normalize("NFKD", one).encode("ascii", "ignore")
-        return plain or b"?"
+        return _plain(one).encode("ascii", "ignore") or b"?"
+
+
+def _plain(one: str) -> str:
+    """The letter without its accents, or without its stroke as in ł."""
+    bare = unicodedata.normalize("NFKD", one)
+    named = unicodedata.name(one, "")
+    return unicodedata.lookup(named.partition(" WITH ")[0]) if " WITH STROKE" in named else bare
 
 
 def _escaped(text: bytes) -> bytes:

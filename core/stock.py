@@ -78,33 +78,15 @@ SENTENCES: Mapping[Kind, str] = MappingProxyType(
         Kind.hash_differs: "The object has other bytes than its row records.",
         Kind.thumbnail_missing: "The picture is there, and its thumbnail is not.",
         Kind.same_bytes: "The library holds these very bytes twice.",
-        Kind.look_alike: "Two pictures of the library look alike and are different files.",
+        Kind.look_alike: "Two pictures of the library look the same and are different files.",
         Kind.corrupt: "The object cannot be read as a picture.",
-        Kind.blank: "The picture is one colour only: what a provider's safety filter returns.",
+        Kind.blank: "The picture is a single colour: what a provider's safety filter returns.",
         Kind.own_link: "The row holds a signed link to an object of ours, which ends one day.",
         Kind.external_link: "The row holds a link to a picture that lies elsewhere and may vanish.",
         Kind.no_address: "The row's text is neither a stored picture nor a web address of one.",
     }
 )
 """What a person reads, for every kind."""
-
-TITLES: Mapping[Kind, str] = MappingProxyType(
-    {
-        Kind.object_missing: "A row without its object",
-        Kind.object_without_row: "An object in the store without a row",
-        Kind.size_differs: "An object of another size",
-        Kind.hash_differs: "An object with other bytes",
-        Kind.thumbnail_missing: "A picture without its thumbnail",
-        Kind.same_bytes: "The same bytes twice",
-        Kind.look_alike: "Two pictures that look alike",
-        Kind.corrupt: "An object that is no picture",
-        Kind.blank: "A blank picture",
-        Kind.own_link: "A stored link to our own object",
-        Kind.external_link: "A stored link to another host",
-        Kind.no_address: "A text where an address should stand",
-    }
-)
-"""What findings of each kind are called."""
 
 
 class Stage(StrEnum):

@@ -1,5 +1,6 @@
-"""Activity."""
+"""Activity: what people and the studio did."""
 
-from audit import look
+from audit import activity, redraw
 
-look.head("Activity")
+redraw.settle()
+activity.draw()

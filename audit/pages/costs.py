@@ -1,5 +1,5 @@
-"""Costs."""
+"""Costs: by day, provider, model, type, person and character; the three amounts, budgets, models side by side."""
 
-from audit import look
+from audit import costs
 
-look.head("Costs")
+costs.draw()

@@ -1,5 +1,20 @@
-"""Findings."""
+"""Findings: what does not fit, in words, whose it is, and the way to what mends it."""
 
-from audit import look
+import streamlit as st
 
-look.head("Findings")
+from audit import actions, colleagues, filters, finding_filters, finding_list, finding_one, look, redraw
+
+redraw.settle()
+actions.flash()
+names = colleagues.names()
+chosen = finding_filters.draw(names, changed=finding_one.close)
+# Each has its own place, and the other's is emptied: else what is leaving stands among what comes, on a slow line.
+if named := finding_one.chosen():
+    with st.container():
+        finding_one.draw(named, names)
+    st.empty()
+else:
+    st.empty()
+    with st.container():
+        look.head("Findings", "What does not fit, in words: what it means, whose it is, and what mends it.")
+        finding_list.draw(chosen, names, live=filters.shared().live)

@@ -1,5 +1,5 @@
-"""QA sample."""
+"""QA samples: portraits drawn by chance, judged blind, and what the verdicts say."""
 
-from audit import look
+from audit import qa
 
-look.head("QA sample")
+qa.draw()

@@ -1,5 +1,6 @@
-"""System."""
+"""System: schema, workers, queue, schedules, store, providers, settings, news, and a test portrait through all of it."""
 
-from audit import look
+from audit import redraw, system
 
-look.head("System")
+redraw.settle()
+system.draw()

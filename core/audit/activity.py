@@ -104,10 +104,12 @@ _COLUMNS = "e.id, e.at, e.who, e.action, e.table_name, e.row_id, e.before, e.aft
 _WITH_JOB = """
     SELECT l.*, CASE l.table_name
         WHEN 'jobs' THEN studio.as_uuid(l.row_id)
-        WHEN 'cost_entries' THEN studio.as_uuid(l.row_id)
         WHEN 'character_portraits' THEN
             (SELECT p.job_id FROM public.character_portraits p WHERE p.id = studio.as_uuid(l.row_id))
         WHEN 'user_library' THEN (SELECT u.job_id FROM public.user_library u WHERE u.id = studio.as_uuid(l.row_id))
+        WHEN 'cost_entries' THEN (SELECT j.id FROM public.jobs j WHERE j.id = studio.as_uuid(l.row_id))
+        WHEN 'attribute_images' THEN (SELECT j.id FROM public.jobs j WHERE j.id = studio.as_uuid(l.row_id))
+        WHEN 'style_images' THEN (SELECT j.id FROM public.jobs j WHERE j.id = studio.as_uuid(l.row_id))
         END AS job_id
     FROM listed l ORDER BY l.at DESC, l.id DESC
 """

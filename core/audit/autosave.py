@@ -260,6 +260,19 @@ CHECK_TITLES: Mapping[Check, str] = MappingProxyType(
 )
 """The seven in a few words each, as a heading."""
 
+PASSED_SENTENCES: Mapping[Check, str] = MappingProxyType(
+    {
+        _C.completed: "The job is completed and says when.",
+        _C.workspace: "Its result stands in the workspace, as long as it should.",
+        _C.library_row: "The library lists it, with its type, character and tags.",
+        _C.library_object: "The library's file is there, with the size and hash that were recorded.",
+        _C.thumbnail: "Its thumbnail is there.",
+        _C.portrait: "It is a portrait of its character, which has exactly one primary.",
+        _C.character_image: "Its character shows its primary portrait, by a path that lasts.",
+    }
+)
+"""What a check that passed says."""
+
 TITLES: Mapping[Reason, str] = MappingProxyType(
     {
         _R.NOT_COMPLETED: "Job not completed",
@@ -959,6 +972,19 @@ def reasons(conn: Connection, wanted: ProofFilter, *, most: int = MOST_COUNTED) 
     ]
 
 
+def broken_count(conn: Connection, *, most: int = MOST_COUNTED) -> Counted:
+    """How many portraits are broken now, as the last checks and the repairs since left it; counted to `most`."""
+    row = conn.execute(
+        """
+        SELECT count(*) FROM (SELECT FROM studio.proof_results r
+            WHERE cardinality(r.row_codes) + cardinality(r.object_codes) > 0 LIMIT %s) counted
+        """,
+        (most + 1,),
+    ).fetchone()
+    number = int(row[0]) if row else 0
+    return Counted(number=min(number, most), more=number > most)
+
+
 def broken_since(conn: Connection, job_ids: Sequence[JobId]) -> dict[JobId, datetime]:
     """Since when each of these jobs is known to be broken; one that the checks did not find broken is missing."""
     rows = conn.execute(
@@ -986,14 +1012,14 @@ def latest(conn: Connection, *, with_objects: bool | None = None) -> dict[str, H
 
 def history(conn: Connection, since: datetime, *, most: int = _MOST_POINTS) -> list[HealthLine]:
     """How every check was answered over time, the oldest first: the checks of all portraits since then, the last of
-    each hour (of each day, beyond 14 days) and kind; at most `most` lines, the newest.
+    each second (of each day, beyond 15 days) and kind; at most `most` lines, the newest.
     """
     rows = conn.execute(
         f"""
         SELECT * FROM (
             SELECT DISTINCT ON (date_trunc(step.word, h.at), h.with_objects, h.check_name) {_HEALTH_COLUMNS}
             FROM studio.health_history h
-            CROSS JOIN (SELECT CASE WHEN %(since)s < now() - interval '14 days' THEN 'day' ELSE 'hour' END AS word) step
+            CROSS JOIN (SELECT CASE WHEN %(since)s < now() - interval '15 days' THEN 'day' ELSE 'second' END AS word) step
             WHERE h.since IS NULL AND h.at >= %(since)s
             ORDER BY date_trunc(step.word, h.at) DESC, h.with_objects, h.check_name, h.at DESC
             LIMIT %(most)s) newest

@@ -101,6 +101,16 @@ class FindingPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FindingEvent:
+    """What somebody did with a finding, and why where they said it."""
+
+    at: datetime
+    who: UUID | None
+    action: str
+    why: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RuleCount:
     """How many findings of one rule there are, and since when the oldest of them stands."""
 
@@ -207,6 +217,30 @@ def of_ids(conn: Connection, ids: Sequence[int]) -> list[FindingRow]:
         return cursor.execute(
             f"SELECT {_COLUMNS} FROM studio.findings f WHERE f.id = ANY(%s) ORDER BY f.last_seen DESC, f.id DESC",
             (list(ids),),
+        ).fetchall()
+
+
+def of_row(conn: Connection, table: str, row_id: str) -> list[FindingRow]:
+    """The findings of one row, whatever their state, the last seen first; at most 50."""
+    with conn.cursor(row_factory=class_row(FindingRow)) as cursor:
+        return cursor.execute(
+            f"""
+            SELECT {_COLUMNS} FROM studio.findings f WHERE f.table_name = %s AND f.row_id = %s
+            ORDER BY f.last_seen DESC, f.id DESC LIMIT 50
+            """,
+            (table, row_id),
+        ).fetchall()
+
+
+def events(conn: Connection, finding_id: int) -> list[FindingEvent]:
+    """What people did with one finding, the newest first; at most 50."""
+    with conn.cursor(row_factory=class_row(FindingEvent)) as cursor:
+        return cursor.execute(
+            """
+            SELECT at, who, action, why FROM studio.audit_events
+            WHERE table_name = 'findings' AND row_id = %s ORDER BY at DESC, id DESC LIMIT 50
+            """,
+            (str(finding_id),),
         ).fetchall()
 
 

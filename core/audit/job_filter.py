@@ -86,16 +86,18 @@ KEYS: Mapping[str, str] = {
 
 
 class Unreadable(BadRequest):
-    """A filter, or a part of it, that says nothing this can look for. `at` and `length` mark the part in the text;
-    `nearest` is a known word like it, "" where there is none.
+    """A filter, or a part of it, that says nothing this can look for. `at` and `length` mark the part in the text,
+    `found` is the word in it that is meant; `nearest` is a known one like it, "" where there is none.
     """
 
-    def __init__(self, sentence: str, *, at: int, length: int, expected: str, nearest: str = "") -> None:
-        hint = f" Did you mean {nearest}?" if nearest else ""
-        super().__init__(f"{sentence}{hint}", field="q", code="FILTER_UNREADABLE")
+    def __init__(
+        self, sentence: str, *, at: int, length: int, expected: str, found: str = "", nearest: str = ""
+    ) -> None:
+        super().__init__(sentence, field="q", code="FILTER_UNREADABLE")
         self.at = at
         self.length = length
         self.expected = expected
+        self.found = found
         self.nearest = nearest
 
 
@@ -188,8 +190,10 @@ class _Part:
     text: str
     at: int
 
-    def wrong(self, sentence: str, *, expected: str, nearest: str = "") -> Unreadable:
-        return Unreadable(sentence, at=self.at, length=len(self.text), expected=expected, nearest=nearest)
+    def wrong(self, sentence: str, *, expected: str, found: str = "", nearest: str = "") -> Unreadable:
+        return Unreadable(
+            sentence, at=self.at, length=len(self.text), expected=expected, found=found, nearest=nearest
+        )
 
 
 def parse(text: str) -> Query:
@@ -250,12 +254,13 @@ def _term(part: _Part) -> Term:
         raise part.wrong(
             f"“{keyed[1]}” is nothing to filter by.",
             expected=f"one of {', '.join(KEYS)}; or the whole in quotes, to look for the words",
+            found=keyed[1],
             nearest=nearest(key, list(KEYS)),
         )
     if key in set(Amount):
         return _amount(part, Amount(key), sign, rest, turned=turned)
     if sign != ":":
-        raise part.wrong(f"“{key}” is not compared.", expected=f"{key}:", nearest=f"{key}:{rest}")
+        raise part.wrong(f"“{key}” is not compared.", expected=f"{key}:", found=body, nearest=f"{key}:{rest}")
     if key in set(Edge):
         return _edge(part, Edge(key), rest, turned=turned)
     return _among(part, Field(key), rest, turned=turned)
@@ -327,6 +332,7 @@ def _status(part: _Part, value: str) -> str:
         raise part.wrong(
             f"“{value}” is no status.",
             expected=f"one of {', '.join(JobState)}",
+            found=value,
             nearest=nearest(word, list(JobState)),
         )
     return word
@@ -338,6 +344,7 @@ def _type(part: _Part, value: str) -> str:
         raise part.wrong(
             f"“{value}” is no type of job.",
             expected=f"one of {', '.join(TYPES)}",
+            found=value,
             nearest=nearest(value, list(TYPES)),
         )
     return found
@@ -402,7 +409,10 @@ def _edge(part: _Part, edge: Edge, text: str, *, turned: bool) -> Asked:
     if turned:
         other = Edge.until if edge is Edge.since else Edge.since
         raise part.wrong(
-            f"“{edge}” is not turned round by a minus.", expected=f"{other}:{text}", nearest=f"{other}:{text}"
+            f"“{edge}” is not turned round by a minus.",
+            expected=f"{other}:{text}",
+            found=part.text,
+            nearest=f"{other}:{text}",
         )
     plain = text.strip('"')
     if span := _SPAN.fullmatch(plain.lower()):
@@ -519,6 +529,17 @@ def moment(when: timedelta | date | datetime, edge: Edge, now: datetime, zone: t
         return when.replace(tzinfo=zone).astimezone(UTC)
     day = when if edge is Edge.since else when + timedelta(days=1)
     return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
+
+
+def mended(text: str, wrong: Unreadable) -> str | None:
+    """`text` with the nearest known word in the place of the one that was wrong; None where there is none."""
+    part = text[wrong.at : wrong.at + wrong.length]
+    place = part.casefold().find(wrong.found.casefold()) if wrong.found and wrong.nearest else -1
+    if place < 0:
+        return None
+    put = wrong.nearest if ":" in wrong.nearest else _quoted(wrong.nearest)
+    new = f"{part[:place]}{put}{part[place + len(wrong.found) :]}"
+    return f"{text[: wrong.at]}{new}{text[wrong.at + wrong.length :]}"
 
 
 def with_values(text: str, wanted: Field, *values: str) -> str:

@@ -259,6 +259,7 @@ def _nobody(term: Among, value: str, known: Sequence[str]) -> Unreadable:
         at=term.at,
         length=term.length,
         expected=f"one there is: {some}{' …' if len(known) > 6 else ''}" if some else "one there is",  # noqa: PLR2004 - as many as fit a line
+        found=value,
         nearest=job_filter.nearest(value, known),
     )
 

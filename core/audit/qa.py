@@ -56,7 +56,9 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleItem:
-    """One portrait of a sample, in the order it is shown. Addresses are None once the portrait was deleted."""
+    """One portrait of a sample, in the order it is shown. Addresses are None once the portrait was deleted; the reference
+    also where no person chose it.
+    """
 
     place: int
     portrait_id: UUID
@@ -156,7 +158,8 @@ def items(conn: Connection, sample_id: UUID) -> list[SampleItem]:
             """
             SELECT i.place, i.portrait_id, i.job_id, i.character_id, i.provider, i.style, i.week, c.name AS character,
                 c.user_id AS owner, p.image_url, p.thumbnail_url, c.description,
-                coalesce(c.appearance_tags, '{}') AS appearance_tags, c.reference_image_url
+                coalesce(c.appearance_tags, '{}') AS appearance_tags,
+                CASE WHEN NOT c.reference_is_auto THEN c.reference_image_url END AS reference_image_url
             FROM studio.qa_sample_items i
             LEFT JOIN public.character_portraits p ON p.id = i.portrait_id AND p.deleted_at IS NULL
             LEFT JOIN public.characters c ON c.id = p.character_id

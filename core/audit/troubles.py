@@ -232,7 +232,7 @@ def families(conn: Connection, *, most: int = MOST_COUNTED) -> Sequence[Family]:
             SELECT split_part(rule, '.', 1) AS family, count(*) AS number, min(first_seen) AS oldest,
                 min(rule) AS example
             FROM (SELECT f.rule, f.first_seen FROM studio.findings f
-                  WHERE f.mended_at IS NULL AND to_jsonb(f) ->> 'set_aside_at' IS NULL
+                  WHERE f.mended_at IS NULL AND f.set_aside_at IS NULL
                   ORDER BY f.last_seen DESC LIMIT %s) open
             WHERE split_part(rule, '.', 1) NOT IN ('autosave', 'notify')
             GROUP BY 1 ORDER BY 2 DESC, 1

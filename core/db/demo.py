@@ -185,6 +185,17 @@ def follow_newest(conn: Connection, character_id: CharacterId) -> None:
     )
 
 
+def undated(conn: Connection, owners: Sequence[PersonId], *, since: datetime) -> list[JobId]:
+    """Completed jobs of the cast that are still as young as they were made, in the order they were asked for."""
+    rows = conn.execute(
+        """
+        SELECT id FROM public.jobs WHERE user_id = ANY(%s) AND status = 'completed' AND created_at >= %s ORDER BY created_at, id
+        """,
+        (list(owners), since),
+    ).fetchall()
+    return [JobId(row[0]) for row in rows]
+
+
 def silence(conn: Connection, job_id: JobId, *, since: datetime) -> None:
     """Nobody was heard of about a job since that moment. Inside `before_the_studio`."""
     conn.execute(
@@ -200,6 +211,25 @@ def silence(conn: Connection, job_id: JobId, *, since: datetime) -> None:
 def date_character(conn: Connection, character_id: CharacterId, *, made_at: datetime) -> None:
     """A character was made at that moment. Inside `before_the_studio`."""
     conn.execute("UPDATE public.characters SET created_at = %s WHERE id = %s", (made_at, character_id))
+
+
+def settle_rows(conn: Connection, owners: Sequence[PersonId], *, at: datetime) -> None:
+    """The cast's characters, portraits and scenes and every attribute image were last touched at that moment, or earlier.
+    Inside `before_the_studio`.
+    """
+    values = {"at": at, "owners": list(owners)}
+    for statement in _TOUCHED:
+        conn.execute(statement, values)
+
+
+_THEIRS: LiteralString = "SELECT c.id FROM public.characters c WHERE c.user_id = ANY(%(owners)s)"
+_TOUCHED: tuple[LiteralString, ...] = (
+    "UPDATE public.characters SET updated_at = least(updated_at, %(at)s) WHERE user_id = ANY(%(owners)s)",
+    f"UPDATE public.character_portraits SET updated_at = least(updated_at, %(at)s) WHERE character_id IN ({_THEIRS})",
+    f"UPDATE public.character_scenes SET updated_at = least(updated_at, %(at)s) WHERE character_id IN ({_THEIRS})",
+    "UPDATE public.attribute_images SET updated_at = least(updated_at, %(at)s)",
+    "UPDATE public.style_images SET updated_at = least(updated_at, %(at)s)",
+)
 
 
 def expire_result(conn: Connection, job_id: JobId, *, at: datetime) -> None:
@@ -261,6 +291,10 @@ BREAKS: Mapping[str, tuple[str, ...]] = {
     ),
     "NOT_SAVED": (
         "UPDATE public.jobs SET stage = 'saving' WHERE id = %(job)s",
+        "DELETE FROM public.user_library WHERE job_id = %(job)s",
+        "DELETE FROM public.character_portraits WHERE job_id = %(job)s",
+    ),
+    "ROWS_LOST": (
         "DELETE FROM public.user_library WHERE job_id = %(job)s",
         "DELETE FROM public.character_portraits WHERE job_id = %(job)s",
     ),

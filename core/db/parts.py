@@ -47,6 +47,16 @@ class Applied:
     applied_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scheduled:
+    """A clock of the workers: `expression` is cron's, in UTC."""
+
+    name: str
+    expression: str
+    last_run: datetime | None
+    next_run: datetime | None
+
+
 _PARTS = """
     SELECT 'trigger' AS kind, n.nspname || '.' || c.relname AS on, t.tgname AS name
     FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -101,3 +111,11 @@ def not_applied(conn: Connection) -> tuple[str, ...]:
     """File names of the migrations this version brings and the record lacks; stand-ins are no part of Supabase."""
     known = {one.version for one in applied(conn)}
     return tuple(one.file for one in read_folder(FOLDER) if one.version not in known and not one.is_stand_in)
+
+
+def schedules(conn: Connection) -> list[Scheduled]:
+    """The clocks that workers have set. Raises NotAllowed (needs qa, product or admin)."""
+    with conn.cursor(row_factory=class_row(Scheduled)) as cursor:
+        return cursor.execute(
+            "SELECT name, expression, last_run, next_run FROM studio.schedule_stand()"
+        ).fetchall()

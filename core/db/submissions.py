@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from psycopg import Cursor, errors
-from psycopg.rows import RowMaker
+from psycopg.rows import RowMaker, class_row
 
 from core.db import Connection
 from core.values import Job, JobId, Submission, SubmissionId, Ticket
@@ -181,4 +181,22 @@ def unknown(conn: Connection, *, limit: int = 200) -> list[Submission]:
             ORDER BY s.submitted_at LIMIT %s
             """,
             (limit,),
+        ).fetchall()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What came back to one paid request; its addresses may be secrets."""
+
+    attempt: int
+    provider: str
+    receipt: Mapping[str, object] | None = field(repr=False)
+
+
+def receipts(conn: Connection, job_id: JobId) -> list[Receipt]:
+    """The receipts of a job's paid requests, oldest first; for the service only."""
+    with conn.cursor(row_factory=class_row(Receipt)) as cursor:
+        return cursor.execute(
+            "SELECT attempt, provider, receipt FROM studio.submissions WHERE job_id = %s ORDER BY attempt LIMIT 100",
+            (job_id,),
         ).fetchall()

@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core import proof
+from core import stock as scanning
 from core.db import Connection, activity, demo
-from core.demo import history, stock, stuck, unsaved
+from core.demo import history, overview, stock, stuck, unsaved
 from core.demo.cast import ADA, PEOPLE, email_of
 from core.demo.manifest import CANNOT_HAPPEN, Innocent, Page, Planted, Repair, World
 from core.demo.stand_ins import NAMES
@@ -83,12 +84,14 @@ def _month(workshop: Workshop) -> None:
     last = history.month(workshop)
     history.tidied(workshop)
     history.opinions(workshop, last)
+    history.sample(workshop)
 
 
 def _proved(workshop: Workshop) -> None:
-    """The nightly proof has run: what it found is what the dashboard begins with."""
+    """The nightly proof and the scan of the library have run: what they found is what the dashboard begins with."""
     proof.run_proof(workshop.services)
     proof.run_proof(workshop.services, with_objects=True)
+    scanning.scan(workshop.services)
 
 
 _STEPS: tuple[tuple[str, Callable[[Workshop], None]], ...] = (
@@ -102,8 +105,10 @@ _STEPS: tuple[tuple[str, Callable[[Workshop], None]], ...] = (
     ("What only looks wrong", stock.innocents),
     ("Stuck jobs", stuck.plant),
     ("Jobs that only look stuck", stuck.innocents),
+    ("An hour of rest", stock.settled),
     ("Budgets", history.limits),
     ("Pauses", stuck.pause_provider),
     ("The proof of the night", _proved),
+    ("What an overview must say of all this", overview.plant),
     ("One more portrait, being saved", stock.being_saved),
 )

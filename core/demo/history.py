@@ -16,19 +16,23 @@ from core import (
     characters,
     cleaning,
     generation,
+    options,
     portraits,
     references,
     reviews,
+    sampling,
     scenes,
 )
+from core.audit import qa
 from core.db import demo, jobs, submissions
-from core.demo.cast import ADA, ARI, BRUNO, CAST, PIA
+from core.demo.cast import ADA, ARI, BRUNO, CAST, PIA, QUINN, the_id
 from core.demo.manifest import Page, Repair
 from core.demo.workshop import Workshop
 from core.errors import BadImage, ResultLost, StudioError
 from core.providers.endings import Ending, Endings
 from core.running import TooSlow
-from core.values import Cell, JobId, ReviewStatus
+from core.sampling import Verdict
+from core.values import Cell, JobId, JobStage, ReviewStatus
 
 DAYS = 28
 _WELL = ("odalys", "perpetua", "serafina", "odalys", "mandy", "mandy-too", "odalys", "halloran")
@@ -132,6 +136,33 @@ def opinions(workshop: Workshop, last: dict[str, JobId]) -> None:
     )
 
 
+def sample(workshop: Workshop) -> None:
+    """A sample of the month, half judged: mostly good, and one that somebody has to look at."""
+    services = workshop.services
+    drawn = sampling.draw(
+        QUINN,
+        services,
+        title="November, by chance",
+        since=workshop.ago(days=DAYS + 1),
+        until=workshop.now,
+        per_stratum=2,
+        seed=7,
+        sample_id=the_id("sample"),
+    )
+    with services.db.as_reader(QUINN) as conn:
+        shown = [one.portrait_id for one in qa.items(conn, drawn)]
+    good, fair, bad = Verdict.good, Verdict.acceptable, Verdict.bad
+    for place, portrait_id in enumerate(shown[:12]):
+        said = (good, good, fair, good, bad, Verdict.not_character)[place % 6]
+        sampling.judge(drawn, portrait_id, said, QUINN, services)
+        if place % 4:
+            sampling.judge(drawn, portrait_id, said if place % 3 else good, PIA, services)
+    note = "The poster behind her names a real brand"
+    sampling.judge(drawn, shown[12], Verdict.policy, QUINN, services, note=note)
+    where = ("character_portraits", shown[12])
+    workshop.plant("findings.qa.policy_problem", Page.findings, where, "policy", Repair.person)
+
+
 # -- failures ---------------------------------------------------------------------------------------------------------
 
 
@@ -212,7 +243,12 @@ _MISSING, _FAILED, _LEFT_QUEUED, _RUNNING, _LOST = 6, 1, 1, 1, 1  # how many of 
 
 def matrix(workshop: Workshop) -> None:
     """Attribute images in every state: most are made, and judged by product."""
-    cells = attributes.all_cells(workshop.services.catalog)
+    options.switch("age", "80s", PIA, workshop.services, active=False, why="Not offered this season")
+    why = "Its option is switched off: not required, so not missing."
+    for style in workshop.services.catalog.styles:
+        off = Cell(category="age", value="80s", style=style.key)
+        workshop.clear("attributes.not_required", ("attribute_images", off), why)
+    cells = attributes.all_cells(options.catalog(workshop.services))
     left = cells[-2 - _MISSING : -2]
     ready = [cell for cell in cells if cell not in left]
     asked = _asked(workshop, ready)
@@ -256,6 +292,7 @@ def _keep_running(workshop: Workshop, cell: Cell, job_id: JobId) -> None:
     workshop.send(job, receipt=True)
     with workshop.services.db.as_service() as conn:
         demo.hold_entry(conn, job_id)
+        jobs.beat(conn, job, stage=JobStage.drawing, progress=0.4)
     why = "It is being drawn by a worker that lives: not missing, not stuck."
     workshop.clear("attributes.running", ("attribute_images", cell), why, job=job_id)
 

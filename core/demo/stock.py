@@ -6,15 +6,16 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from PIL import Image
 
 from core import autosave, characters, generation, images, library, portraits, proof
-from core.db import demo
-from core.demo.cast import ADA, BRUNO, CASS, INES, VELVET, the_id, the_job
-from core.demo.manifest import Page, Planted, Repair
-from core.demo.unsaved import SIGNED, signed_until
+from core.audit.autosave import Reason
+from core.db import activity, demo
+from core.demo.cast import ADA, BRUNO, CASS, CAST, INES, PEOPLE, VELVET, the_id, the_job
+from core.demo.manifest import Page, Repair
 from core.demo.workshop import SIZE, Workshop
 from core.errors import StudioError
 from core.library import Wanted
@@ -34,30 +35,45 @@ def plant(workshop: Workshop) -> None:
     _links(workshop)
 
 
-def _plant(workshop: Workshop, word: str, where: tuple[str, object], says: str, repair: Repair) -> None:
-    workshop.plant(f"library.{word}", Page.library, where, says, repair)
+def _plant(
+    workshop: Workshop, word: str, where: tuple[str, object], repair: Repair, *, job: JobId | None = None
+) -> None:
+    workshop.plant(f"library.{word}", Page.library, where, _SAYS[word], repair, job=job)
 
 
-_SEEN_TWICE = {
-    "OBJECT_MISSING": "row_without_object",
-    "SIZE_DIFFERS": "size_differs",
-    "HASH_DIFFERS": "hash_differs",
-    "THUMBNAIL_MISSING": "thumbnail_missing",
+_SEEN_TWICE: Mapping[str, tuple[str, Repair]] = {
+    "OBJECT_MISSING": ("object_missing", Repair.repair_library),
+    "SIZE_DIFFERS": ("size_differs", Repair.repair_library),
+    "HASH_DIFFERS": ("hash_differs", Repair.repair_library),
+    "THUMBNAIL_MISSING": ("thumbnail_missing", Repair.repair_library),
+    "WORKSPACE_OBJECT_MISSING": ("object_missing", Repair.repair_library),
+    "WORKSPACE_SIZE_DIFFERS": ("size_differs", Repair.repair_library),
+    "WORKSPACE_HASH_DIFFERS": ("hash_differs", Repair.repair_library),
+    "RECORD_DIFFERS": ("size_differs", Repair.repair_autosave),
 }
 
 
 def _again(workshop: Workshop) -> None:
-    """What the seven checks find of a portrait's object, a scan of the library finds too."""
-    broken: list[Planted] = [one for one in workshop.planted if one.word in _SEEN_TWICE]
-    for one in broken:
-        workshop.plant(
-            f"library.{_SEEN_TWICE[one.word]}",
-            Page.library,
-            ("user_library", one.job),
-            "",
-            Repair.repair_autosave,
-            job=one.job_id,
-        )
+    """What the seven checks find of a portrait's objects, a scan of the library finds too."""
+    for one in [one for one in workshop.planted if one.family == "autosave" and one.word in _SEEN_TWICE]:
+        word, repair = _SEEN_TWICE[one.word]
+        where = ("jobs", one.job)
+        workshop.plant(f"library.{word}", Page.library, where, _SAYS[word], repair, job=one.job_id)
+
+
+_SAYS: Mapping[str, str] = {
+    "object_missing": "no such object",
+    "size_differs": "another size",
+    "hash_differs": "other bytes",
+    "thumbnail_missing": "thumbnail is not",
+    "object_without_row": "No row names this object",
+    "same_bytes": "these very bytes twice",
+    "look_alike": "look the same",
+    "blank": "single colour",
+    "corrupt": "cannot be read as a picture",
+    "own_link": "signed link to an object of ours",
+    "external_link": "lies elsewhere",
+}
 
 
 def drawing(name: str) -> bytes:
@@ -69,25 +85,39 @@ def drawing(name: str) -> bytes:
 
 
 def _objects_without_row(workshop: Workshop) -> None:
-    """One nobody knows, and one whose job is known and whose rows were lost."""
+    """Two that nobody knows, and one whose job is known and whose rows were lost."""
     storage, hero = workshop.services.storage, workshop.characters["odalys"]
-    stray = f"{ADA.id}/portraits/{hero}/{the_id('stray')}.png"
-    storage.put(LIBRARY, stray, drawing("a stranger in the doorway"), "image/png")
-    _plant(workshop, "object_without_row", ("object", f"{LIBRARY}/{stray}"), "no row", Repair.person)
-    forgotten = f"{ADA.id}/{hero}/{the_id('forgotten').hex}.png"
-    storage.put(REFERENCES, forgotten, drawing("a forgotten reference"), "image/png")
-    for bucket, path in ((LIBRARY, stray), (REFERENCES, forgotten)):
-        _grow_old(workshop, bucket, path)
-    where = ("object", f"{REFERENCES}/{forgotten}")
-    _plant(workshop, "object_without_row", where, "no row", Repair.person)
+    for bucket, path in (
+        (LIBRARY, f"{ADA.id}/portraits/{hero}/a-stranger-in-the-doorway.png"),
+        (REFERENCES, f"{ADA.id}/{hero}/{'f0' * 32}.png"),
+    ):
+        storage.put(bucket, path, drawing(path), "image/png")
+        _age(workshop, bucket, path)
+        _plant(workshop, "object_without_row", ("object", f"{bucket}/{path}"), Repair.person)
+    _rows_lost(workshop)
 
 
-def _grow_old(workshop: Workshop, bucket: str, path: str) -> None:
-    """Where the store is a folder, an object is as old as its story: a scan leaves fresh ones alone."""
+def _rows_lost(workshop: Workshop) -> None:
+    job_id = workshop.make("wilhelmina", "behind the curtain")
+    facts = proof.look(job_id, workshop.services)
+    with workshop.before_the_studio() as conn:
+        demo.date_job(conn, job_id, asked_at=workshop.ago(hours=40), seconds=7)
+        demo.break_rows(conn, "ROWS_LOST", job_id)
+        demo.follow_newest(conn, workshop.characters["wilhelmina"])
+    for path in (facts.library_path, facts.thumbnail_path) if facts is not None else ():
+        _age(workshop, LIBRARY, str(path))
+    for reason in (Reason.NO_LIBRARY_ROW, Reason.NO_PORTRAIT):
+        workshop.plant_reason(reason, job_id, Repair.repair_autosave)
+    lies = f"{LIBRARY}/{facts.library_path if facts is not None else job_id}"
+    _plant(workshop, "object_without_row", ("object", lies), Repair.repair_library, job=job_id)
+
+
+def _age(workshop: Workshop, bucket: str, path: str) -> None:
+    """An object that has lain there for days, where the store is a folder: a fresh one may still get its row."""
     place = workshop.services.settings.home / "objects" / bucket / path
-    if place.is_file():
-        long_ago = (workshop.now - timedelta(days=3)).timestamp()
-        os.utime(place, (long_ago, long_ago))
+    if place.exists():
+        moment = workshop.ago(days=3).timestamp()
+        os.utime(place, (moment, moment))
 
 
 def _doubles(workshop: Workshop) -> None:
@@ -101,16 +131,16 @@ def _doubles(workshop: Workshop) -> None:
     with workshop.before_the_studio() as conn:
         for hours, job_id in ((29, first), (28, second), (27, packed), (26, near)):
             demo.date_job(conn, job_id, asked_at=workshop.ago(hours=hours), seconds=5)
-    _double(workshop, "duplicate", second, "same")
-    _double(workshop, "look_alike", packed, "alike")
+    _double(workshop, "same_bytes", second)
+    _double(workshop, "look_alike", packed)
     why = "The same words and another seed: alike, and not the same picture."
     workshop.clear("library.near", ("user_library", near), why, job=near)
     why = "The workspace's copy and the library's are the same bytes, as they should be."
     workshop.clear("library.workspace_copy", ("user_library", near), why, job=near)
 
 
-def _double(workshop: Workshop, word: str, job_id: JobId, says: str) -> None:
-    workshop.plant(f"library.{word}", Page.library, ("user_library", job_id), says, Repair.person, job=job_id)
+def _double(workshop: Workshop, word: str, job_id: JobId) -> None:
+    _plant(workshop, word, ("user_library", job_id), Repair.person, job=job_id)
 
 
 # -- the platform's pictures ------------------------------------------------------------------------------------------
@@ -131,7 +161,7 @@ def _platform(workshop: Workshop) -> None:
         demo.platform_character(conn, INES, CASS.id, name="Ines Calloway", description=words, rating="sfw")
     why = "Rated nsfw by the old default; it generates as sfw and asks its owner once."
     workshop.clear("policy.adopted_rating", ("characters", VELVET), why)
-    days = {"direct": 12.0, "form": 9.0, "blank": 3.0, "corrupt": 2.0, "well": 1.0}
+    days = {"direct": 12.0, "form": 9.0, "blank": 10.0, "corrupt": 9.5, "well": 1.0}
     path = f"{CASS.id}/portraits/{INES}/{the_job('direct')}.png"
     _platform_portrait(
         workshop, "direct", drawing("maps"), path, workshop.ago(days=days["direct"]), whole=False
@@ -150,9 +180,10 @@ def _platform(workshop: Workshop) -> None:
     form = the_job("form")
     why = "The platform's own path form is read and never rewritten."
     workshop.clear("library.platform_path", ("user_library", form), why, job=form)
-    for name, says in (("blank", "one colour"), ("corrupt", "cannot be read")):
-        _double(workshop, name, the_job(name), says)
+    for name in ("blank", "corrupt"):
+        _double(workshop, name, the_job(name))
     _illegal_move(workshop, the_job("well"))
+    _adopted(workshop, the_job("form"))
 
 
 def _platform_portrait(
@@ -193,21 +224,41 @@ def _illegal_move(workshop: Workshop, job_id: JobId) -> None:
     workshop.plant("findings.job.illegal_move", Page.findings, where, says, Repair.nobody, job=job_id)
 
 
+def _adopted(workshop: Workshop, job_id: JobId) -> None:
+    """What the adoption of an older database wrote down, in its own words."""
+    portrait = workshop.portrait_of(job_id)
+    sentence = "This character had several primary portraits. The newest kept the star; choose another where that is wrong."
+    rule, table = "portrait.second_primary", "character_portraits"
+    with workshop.services.db.as_service() as conn:
+        activity.find(conn, rule, table, str(portrait), sentence)
+    where, says = (table, portrait), "several primary portraits"
+    workshop.plant(f"findings.{rule}", Page.findings, where, says, Repair.person)
+
+
 # -- stored links -----------------------------------------------------------------------------------------------------
 
 
 def _links(workshop: Workshop) -> None:
-    """A link that is dead, one that dies next year, and one that leads to a provider."""
-    hero, keeper = workshop.characters["odalys"], workshop.characters["gustav"]
-    dead = SIGNED.format(path="odalys.png", token=signed_until(datetime(2025, 1, 1, tzinfo=UTC)))
-    fresh = SIGNED.format(path="gustav.png", token=signed_until(workshop.now + timedelta(days=200)))
+    """Links to objects of ours, one dead and one that dies within weeks, and one that leads to a provider."""
+    lotte, hero = workshop.characters["lotte"], workshop.characters["odalys"]
+    dead = _own_link(workshop, "odalys", datetime(2025, 1, 1, tzinfo=UTC))
+    fresh = _own_link(workshop, "perpetua", workshop.now + timedelta(days=20))
+    keeper = workshop.characters["perpetua"]
     with workshop.on_the_platform() as conn:
         demo.set_preview(conn, hero, dead)
         demo.set_preview(conn, keeper, fresh)
         demo.set_reference(conn, VELVET, "https://fal.media/files/demo/velvet.png")
-    _plant(workshop, "link_dead", ("characters", hero), "dead", Repair.person)
-    _plant(workshop, "link_signed", ("characters", keeper), "ends", Repair.person)
-    _plant(workshop, "link_external", ("characters", VELVET), "fal.media", Repair.person)
+    for character_id in (hero, keeper):
+        _plant(workshop, "own_link", ("characters", character_id), Repair.repair_library)
+    for character_id in (VELVET, lotte):  # Lotte's is the one whose picture the seven checks miss, too
+        _plant(workshop, "external_link", ("characters", character_id), Repair.person)
+
+
+def _own_link(workshop: Workshop, key: str, ends: datetime) -> str:
+    """A link as the platform's pages stored it: to a character's present picture, until that moment."""
+    owner = next(one.owner for one in CAST if one.key == key)
+    shown = characters.load(workshop.characters[key], owner, workshop.services).image_url
+    return f"/files/{shown}?token={int(ends.timestamp()):x}-demo"
 
 
 # -- what only looks wrong --------------------------------------------------------------------------------------------
@@ -276,3 +327,15 @@ def being_saved(workshop: Workshop) -> None:
     workshop.carry(job_id)
     why = "It was completed a moment ago and is being saved."
     workshop.clear("autosave.BEING_SAVED", ("jobs", job_id), why, job=job_id)
+
+
+def settled(workshop: Workshop) -> None:
+    """All this was written a while ago: what is fresh is not judged yet. What has no date of its own is of last night."""
+    owners = [one.id for one in PEOPLE]
+    with workshop.services.db.as_service() as conn:
+        fresh = demo.undated(conn, owners, since=workshop.now)
+    with workshop.before_the_studio() as conn:
+        for place, job_id in enumerate(fresh):
+            moment = workshop.ago(hours=20 - 16 * place / len(fresh))
+            demo.date_job(conn, job_id, asked_at=moment, seconds=5 + place * 7 % 11)
+        demo.settle_rows(conn, owners, at=workshop.ago(hours=1))

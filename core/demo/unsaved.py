@@ -111,6 +111,9 @@ def plant(workshop: Workshop) -> None:
         _break(workshop, reason, job_id)
         repair = Repair.person if reason in FOR_A_PERSON else Repair.repair_autosave
         workshop.plant_reason(reason, job_id, repair)
+        if reason is Reason.NOT_COMPLETED:
+            where, says = ("jobs", job_id), "the job was not completed"
+            workshop.plant("stuck.saved", Page.stuck, where, says, Repair.recover, job=job_id)
     _several_of_the_name(workshop)
     _lost_in_the_queue(workshop)
 
@@ -124,6 +127,8 @@ def _date(workshop: Workshop, job_ids: Sequence[JobId]) -> None:
 
 
 def _break(workshop: Workshop, reason: Reason, job_id: JobId) -> None:
+    if reason is Reason.KEPT_OUT:
+        forget_copies(workshop, job_id)
     if (file := _FILES.get(reason)) is not None:
         _break_file(workshop, file, job_id)
         return

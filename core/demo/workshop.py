@@ -31,6 +31,7 @@ from core.values import (
     Person,
     PortraitId,
     PortraitRequest,
+    Presets,
     Size,
     Ticket,
 )
@@ -44,6 +45,7 @@ MODELS: Mapping[str, tuple[str, str]] = {
     "runpod": ("runpod", "worker-sdxl"),
     "sketch": ("sketch", "sketch/placeholder"),
 }
+_POSES = ("standing", "sitting", "profile", "close-up", "lying", "back")
 _PARTS: Mapping[str, Part] = {one.key: one for one in CAST}
 
 
@@ -111,12 +113,14 @@ class Workshop:
         by: Person | None = None,
     ) -> JobId:
         """Ask for a portrait of a character, as its owner or as `by`."""
+        number = next(self.seeds)
         wanted = PortraitRequest(
             character_id=self.characters[key],
+            presets=Presets(pose=_POSES[number % len(_POSES)] if seed is None else None),
             own_words=words,
             model_id=self.models[model],
             size=SIZE,
-            seed=next(self.seeds) if seed is None else seed,
+            seed=number if seed is None else seed,
         )
         return generation.request(wanted, by or _PARTS[key].owner, self.played).job_id
 

@@ -14,6 +14,9 @@ create index if not exists audit_events_by_row on studio.audit_events (table_nam
 create index if not exists audit_events_by_person on studio.audit_events (who, at desc, id desc);
 create index if not exists audit_events_by_action on studio.audit_events (action, at desc, id desc);
 
+-- A job's part in bulk actions (20261120250000).
+create index if not exists bulk_items_by_row on studio.bulk_items (item_id);
+
 -- Characters whose name begins so, in any case: row-level security would hide the index from whoever asks, because
 -- no comparison of names is leakproof.
 create index if not exists characters_by_plain_name on public.characters (studio.plain_name(name) text_pattern_ops);

@@ -18,6 +18,8 @@ create index if not exists findings_mended on studio.findings (last_seen desc, i
 create index if not exists findings_set_aside on studio.findings (last_seen desc, id desc) where set_aside_at is not null;
 create index if not exists findings_of_row on studio.findings (table_name, row_id);
 
+create index if not exists audit_events_of_findings on studio.audit_events (row_id, at desc) where table_name = 'findings';
+
 -- What was set aside is another matter once it is seen with another sentence; whoever writes it.
 create or replace function studio.finding_comes_back() returns trigger language plpgsql set search_path = '' as $$
 begin

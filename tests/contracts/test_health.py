@@ -122,7 +122,7 @@ def test_an_unknown_outcome_leads_to_its_list(services, pictured, ana, fal, flux
     problem = found(services)["jobs.outcome_unknown"]
 
     assert "1 paid request left without a receipt" in problem.sentence
-    assert problem.page == "jobs"
+    assert (problem.page, problem.query) == ("stuck", {"what": "unknown"})
 
 
 def test_a_paid_result_at_risk_comes_first_with_its_deadline(services, ana, fal, flux):
@@ -208,6 +208,16 @@ def test_not_checked_is_not_passed(services, pictured, ana):
     sql(services, "UPDATE studio.proof_runs SET finished_at = now()")
 
     assert "autosave.not_checked" not in found(services)
+
+
+def test_a_library_that_was_not_scanned_is_not_well(services, pictured, ana):
+    builders.a_finished_portrait(ana, services, a_character(ana, services))
+    sql(services, "UPDATE public.jobs SET completed_at = now() - interval '2 days'")
+    assert "never run to its end" in found(services)["library.not_checked"].sentence
+
+    sql(services, "INSERT INTO studio.stock_scans (started_at, finished_at) VALUES (now(), now())")
+
+    assert "library.not_checked" not in found(services)
 
 
 def test_findings_are_told_by_family_and_auto_saves_are_told_once(services, pictured):

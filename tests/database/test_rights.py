@@ -64,6 +64,11 @@ PEOPLE_WITH_A_ROLE = {
     "ask_stock_scan",  # a scan of the library is asked for by qa
     "stock_repair_refusal",  # whether qa may repair a finding of it
     "end_stock_repair",  # and that it was repaired, by whom
+    "queue_stand",  # how the queue stands, without an entry's payload
+    "live_entry",  # whether a job has an entry that lives
+    "schedule_stand",  # when the clocks last ran
+    "applied_migrations",  # which migrations were applied
+    "note_test_notice",  # an admin sent a test message
     "ask_scene",  # a picture of a scene, by the way of a portrait
     "team",  # who a finding can be given to
     "assign_findings",

@@ -305,9 +305,7 @@ def test_qa_ticks_a_row_reads_why_and_follows_it_to_its_story(browser, dashboard
 
 def test_a_phone_does_not_scroll_sideways(browser, dashboard, world):
     with visit(browser, f"{dashboard}/stuck?live=false", viewport={"width": 390, "height": 844}) as desk:
-        expect(desk.page.get_by_role("button", name="Outcome unknown")).to_be_visible(
-            timeout=30_000
-        )
+        expect(desk.page.get_by_role("button", name="Outcome unknown")).to_be_visible(timeout=30_000)
         settled(desk.page)
 
         assert desk.page.evaluate("document.documentElement.scrollWidth") <= 390

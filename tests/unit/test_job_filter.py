@@ -270,3 +270,22 @@ def test_every_offered_value_is_read():
     for text in ("status:", "provider:", 'character:"ju'):
         for one in language.suggestions(text, KNOWN):
             assert language.parse(one.text).terms
+
+
+@pytest.mark.parametrize(
+    ("text", "mended"),
+    [
+        ("refused staus:failed since:2d", "refused status:failed since:2d"),
+        ("-status:Faild,queued", "-status:failed,queued"),
+        ("status>failed x", "status:failed x"),
+        ("-since:2d", "until:2d"),
+        ("type:portait", "type:portrait"),
+        ("status:qqqq", None),
+        ("cost>cheap", None),
+    ],
+)
+def test_the_nearest_word_mends_the_filter_and_leaves_the_rest(text, mended):
+    wrong = refusal_of(text)
+
+    assert language.mended(text, wrong) == mended
+    assert mended is None or parse(mended).terms
