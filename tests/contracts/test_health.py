@@ -226,10 +226,20 @@ def test_findings_are_told_by_family_and_auto_saves_are_told_once(services, pict
             conn.execute("SELECT studio.note_finding('job.which_character', 'jobs', %s, 'x')", (str(number),))
         conn.execute("SELECT studio.note_finding('autosave.no_portrait', 'jobs', 'x', 'x')")
 
-    findings = [one for one in health.look(WATCHER, services).problems if one.rule == "findings.open"]
+    [told] = [one for one in health.look(WATCHER, services).problems if one.rule == "findings.open"]
 
-    assert [(one.subject, one.counted.number) for one in findings] == [("job", 3)]
-    assert "3 findings are open" in findings[0].sentence
+    assert (told.subject, told.counted.number) == ("job", 3)
+    assert "3 findings are open" in told.sentence
+    assert "Which character is it?" in told.sentence
+    assert told.query == {"rule": "Which character is it?"}
+
+
+def test_findings_that_were_set_aside_are_no_problem(services, pictured):
+    with services.db.as_service() as conn:
+        conn.execute("SELECT studio.note_finding('job.which_character', 'jobs', '1', 'x')")
+        conn.execute("UPDATE studio.findings SET set_aside_at = now(), set_aside_why = 'it is right'")
+
+    assert found(services) == {}
 
 
 @pytest.mark.parametrize(
