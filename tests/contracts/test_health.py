@@ -400,13 +400,20 @@ def test_an_editor_and_a_customer_do_not_see_the_health_of_the_whole(services, a
 
 def test_looking_changes_nothing(services, ana):
     a_waiting_job(ana, services, a_character(ana, services))
-    before = builders.rows(
-        services.db, "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables"
-    )
+    tables = ("health_state", "health_looks", "health_notices", "findings", "audit_events")
+    standing = {name: builders.rows(services.db, f"SELECT * FROM studio.{name}") for name in tables}
 
     health.look(WATCHER, services)
 
-    after = builders.rows(
-        services.db, "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables"
-    )
-    assert after == before
+    assert {name: builders.rows(services.db, f"SELECT * FROM studio.{name}") for name in tables} == standing
+
+
+def test_a_rule_could_not_write_if_it_tried(services, pictured, monkeypatch):
+    def writes(conn, *_):
+        conn.execute("INSERT INTO studio.health_looks (name, ok, sentence) VALUES ('x', true, 'x')")
+
+    monkeypatch.setattr(troubles, "stuck", writes)
+    [unasked] = health.look(WATCHER, services).unanswered
+
+    assert unasked.rule == "jobs.stuck"
+    assert builders.rows(services.db, "SELECT name FROM studio.health_looks") == []
