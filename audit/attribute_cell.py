@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from audit import attribute_making, attribute_review, navigation, tables, words
-from audit.asking import asked, told
+from audit.asking import asked
 from audit.attribute_pictures import large, thumbnail
 from audit.attribute_review import address_of, is_maker, open_cell
 from audit.filters import shared
@@ -206,7 +206,7 @@ def _cancel(one: CellStatus) -> None:
     try:
         use.cancel_cell(one.cell, person(), services())
     except StudioError as error:
-        told(error)
+        attribute_review.refuse_next(error)
         return
     attribute_review.say_next("The provider is asked to stop; what was not sent costs nothing.")
 
