@@ -502,6 +502,15 @@ class FactsPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptBroken:
+    """A portrait that the last checks found broken, as a person names it."""
+
+    job_id: UUID
+    ended_at: datetime
+    character: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReasonGroup:
     """Portraits that the last checks found broken for one reason. `example` is the one that is broken longest."""
 
@@ -962,6 +971,23 @@ def facts_page(
         return FactsPage(rows=shown, older=keys[-1] if keys else after, newer=keys[0] if more else None)
     newer = keys[0] if before and keys else before
     return FactsPage(rows=shown, older=keys[-1] if more else None, newer=newer)
+
+
+def kept_broken(conn: Connection, wanted: ProofFilter, *, limit: int) -> list[KeptBroken]:
+    """The broken portraits of a filter as the last checks kept them, the last ended first; nothing is judged anew."""
+    ids = _BROKEN_IDS.format(compared="<", order="DESC")
+    with conn.cursor(row_factory=class_row(KeptBroken)) as cursor:
+        return cursor.execute(
+            f"""
+            SELECT kept.job_id, kept.ended_at,
+                coalesce(nullif(c.name, ''), j.metadata ->> 'character_name', j.metadata ->> 'characterName', '') AS character
+            FROM ({ids}) kept LEFT JOIN public.jobs j ON j.id = kept.job_id
+            LEFT JOIN public.characters c ON c.id = j.character_id
+            ORDER BY kept.ended_at DESC, kept.job_id DESC
+            """.encode(),
+            {**_key(_LAST), **_asked(conn, wanted), "limit": limit},
+            prepare=False,
+        ).fetchall()
 
 
 def reasons(conn: Connection, wanted: ProofFilter, *, most: int = MOST_COUNTED) -> list[ReasonGroup]:
