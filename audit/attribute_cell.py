@@ -273,7 +273,7 @@ def _history(one: CellStatus) -> None:
             st.space("stretch")
             tables.files(_sheet(one, lines))
     else:
-        st.caption("No job of the studio made this: it came with the platform, or nothing was asked for.")
+        st.caption("No job of the studio made it: it came with the platform." if one.picture else "Nothing was asked for yet.")
 
 
 def _version(one: Version) -> str:

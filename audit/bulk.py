@@ -18,7 +18,7 @@ from uuid import UUID
 import pandas as pd
 import streamlit as st
 
-from audit import look, redraw, tables, words
+from audit import look, navigation, redraw, tables, words
 from audit.asking import told
 from audit.look import say
 from audit.services import person, services
@@ -39,6 +39,7 @@ _FLASH = "bulk_flash"
 _WHY = "bulk_why"
 _LIMIT = "bulk_limit"
 _CHOSEN = "bulk_model"
+JOB_IN_LINK = "job=([0-9a-f]{8})"  # what a table shows of a link to a job's story
 _SAMPLE = 5
 _LONGEST_WHY = 500
 _PER_PAGE = 200
@@ -418,11 +419,12 @@ def _rows(one: ActionRow) -> None:
         told(error)
         return
     st.dataframe(
-        pd.DataFrame([_line(row) for row in found.rows]),
+        pd.DataFrame([_line(row, DEEDS.get(one.kind)) for row in found.rows]),
         hide_index=True,
         height="content" if len(found.rows) <= 8 else 320,  # noqa: PLR2004 - rows that fit without scrolling
         column_config={
             "Row": st.column_config.TextColumn(width=90),
+            "Job": st.column_config.LinkColumn(width=90, display_text=JOB_IN_LINK),
             "Result": st.column_config.TextColumn(width=90),
             "At": st.column_config.TextColumn(width=80),
         },
@@ -446,9 +448,11 @@ def _turn(name: str, after: int) -> None:
     st.session_state[name] = after
 
 
-def _line(row: ItemRow) -> dict[str, object]:
+def _line(row: ItemRow, deed: Deed | None) -> dict[str, object]:
+    is_job = deed is not None and deed.noun == "job"
+    named = {"Job": navigation.href("jobs", job=row.item_id)} if is_job else {"Row": words.short(row.item_id)}
     return {
-        "Row": words.short(row.item_id),
+        **named,
         "Result": _STATES[row.state],
         "Why": row.sentence or "",
         "At": words.clock(row.ended_at) if row.ended_at else "",

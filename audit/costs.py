@@ -446,7 +446,7 @@ def _budgets() -> None:
         return
     if not found:
         st.caption(
-            "No budget is set, so nothing limits spending. An admin sets one: `python -m core budget`."
+            "No budget is set, so nothing limits spending. An admin sets one: `python -m core budgets set`."
         )
         return
     for one in found:

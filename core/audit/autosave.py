@@ -546,6 +546,17 @@ class Earlier:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Namesake:
+    """A character that a portrait may belong to; `portraits` are counted to 100. `is_newer`: made after the job."""
+
+    id: UUID
+    name: str
+    created_at: datetime
+    is_newer: bool
+    portraits: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Broken:
     """A job the last runs found broken, since when, and its reasons."""
 
@@ -1056,6 +1067,24 @@ def last_repair(conn: Connection, job_id: JobId) -> Earlier | None:
         return None
     mended = tuple(_REASONS[word] for word in str(row[2]).split(", ") if word in _REASONS)
     return Earlier(by=row[0], at=row[1], mended=mended)
+
+
+def namesakes(conn: Connection, job_id: JobId) -> list[Namesake]:
+    """The characters of the job's user that bear the name it gives or show its picture, the newest first; at most 20."""
+    with conn.cursor(row_factory=class_row(Namesake)) as cursor:
+        return cursor.execute(
+            """
+            SELECT c.id, c.name, c.created_at, c.created_at >= j.created_at AS is_newer,
+                (SELECT count(*) FROM (SELECT FROM public.character_portraits p
+                    WHERE p.character_id = c.id AND p.deleted_at IS NULL LIMIT 100) counted) AS portraits
+            FROM public.jobs j JOIN public.characters c ON c.user_id = j.user_id AND c.deleted_at IS NULL
+            WHERE j.id = %s
+              AND (studio.name_of_job(j.metadata) = studio.plain_name(c.name)
+                   OR j.id IN (studio.job_of_path(c.image_url), studio.job_of_path(c.reference_image_url)))
+            ORDER BY c.created_at DESC, c.id LIMIT 20
+            """,
+            (job_id,),
+        ).fetchall()
 
 
 def _asked(conn: Connection, wanted: ProofFilter) -> dict[str, object]:

@@ -53,7 +53,7 @@ def test_an_empty_ledger_says_that_nothing_was_asked_for(pages):
 
 
 def test_filters_that_fit_nothing_say_so(pages, lived, services):
-    said = text_of(pages("costs", kind="attribute_image"))
+    said = text_of(pages("costs", kind="Attribute images"))
 
     assert "Nothing fits these filters" in said
 
