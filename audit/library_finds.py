@@ -37,7 +37,7 @@ NAMES: Mapping[str, str] = {
     Kind.hash_differs: "Hash differs",
     Kind.thumbnail_missing: "No thumbnail",
     Kind.same_bytes: "Same bytes",
-    Kind.look_alike: "Looks the same",
+    Kind.look_alike: "Look-alike",
     Kind.corrupt: "Broken",
     Kind.blank: "Blank",
     Kind.own_link: "Own link",
@@ -59,9 +59,9 @@ _SHORT: Mapping[str, str] = {
     Kind.hash_differs: "Other bytes than its row records",
     Kind.thumbnail_missing: "The thumbnail is not in the store",
     Kind.same_bytes: "The same bytes are there twice",
-    Kind.look_alike: "Looks like another picture",
+    Kind.look_alike: "Alike, and another file",
     Kind.corrupt: "Cannot be read as a picture",
-    Kind.blank: "A single colour",
+    Kind.blank: "One colour only",
     Kind.no_address: "Neither a stored picture nor a link",
 }
 _TABLES: Mapping[str, str] = {
@@ -220,7 +220,8 @@ def what(find: Find) -> str:
         return f"{find.host or 'signed by the studio'}: {end_of(find.dies_at)}"
     if find.kind == Kind.object_without_row:
         size = words.size(find.size or 0)
-        return f"{size}; its name tells job {words.short(find.job_id)}" if find.job_id else f"{size}; no job"
+        job = f"its name tells job {words.short(find.job_id)}" if find.job_id else "no job known"
+        return f"{size}, no row; {job}"
     return _SHORT.get(find.kind, find.sentence)
 
 
@@ -229,7 +230,7 @@ def end_of(dies_at: datetime | None) -> str:
     if dies_at is None:
         return "no end known"
     left = (dies_at - datetime.now(UTC)).total_seconds()
-    return f"dies in {words.lasted(left)}" if left > 0 else f"dead for {words.lasted(-left)}"
+    return f"ends in {words.lasted(left)}" if left > 0 else f"dead for {words.lasted(-left)}"
 
 
 def _one(find: Find) -> None:

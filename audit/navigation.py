@@ -82,6 +82,8 @@ def run(first: str = FIRST) -> None:
     page = st.navigation(
         {group: [pages[room.name] for room in members] for group, members in ROOMS.items()}, expanded=True
     )
+    if page is pages[FIRST] and "job" in st.query_params:  # a bookmark from when the dashboard had one page
+        st.switch_page(pages["jobs"], query_params=st.query_params.to_dict())
     try:
         person()
     except StudioError as error:

@@ -267,16 +267,30 @@ def _bring_bytes(case: _Case) -> Done:
     reason = _BYTES.get((Kind(case.find.kind), address.bucket))
     if job_id is None or reason is None:
         raise _Left("No job is known that made it, so its bytes cannot be fetched again.")
-    mended = mending.repair(job_id, case.person, case.services, only=reason)
-    if mended.left:
-        raise _Left(mended.left[0][1])
-    if case.services.storage.info(*address) is None:
-        raise _Left("Its bytes are nowhere any more. Look at it and decide.")
+    # A row that records another size than its result did is the proof's RECORD_DIFFERS.
+    for one in (reason, *([Reason.RECORD_DIFFERS] if address.bucket == LIBRARY else [])):
+        mended = mending.repair(job_id, case.person, case.services, only=one)
+        if mended.left:
+            raise _Left(mended.left[0][1])
+    if not _fits(case):
+        raise _Left("The right bytes are nowhere any more. Look at it and decide.")
     return Done(
-        sentence="Its bytes are back in their place.",
+        sentence="Its bytes and its record fit again.",
         before={"object": str(address), "size": case.find.size},
         after={"object": str(address), "size": case.services.storage.digest(*address).size},
     )
+
+
+def _fits(case: _Case) -> bool:
+    """Whether the object stands and is what its row records, as far as that says anything."""
+    address, find = case.address, case.find
+    try:
+        digest = case.services.storage.digest(*address)
+    except ObjectMissing:
+        return False
+    with case.services.db.as_service() as conn:
+        row = stock.recorded(conn, find.table_name or "", find.row_id or "")
+    return row is None or (row.size in {None, digest.size} and row.sha256 in {None, digest.sha256})
 
 
 # -- objects without a row -------------------------------------------------------------------------------------------

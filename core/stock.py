@@ -320,7 +320,8 @@ def _read_rows(work: _Work, source: str, ids: Sequence[str], hosts: tuple[str, .
         address = said.address if isinstance(said, StoredLink) else said
         if address is not None:
             named.append(Named(address=address, table_name=source, line=line))
-        if not isinstance(said, Address) and line.is_wanted:
+        # A link is one however young its row is: nothing has to settle first.
+        if not isinstance(said, Address) and line.is_live:
             marks.append(_link_mark(source, line, said))
     return _Read(named=named, marks=marks)
 
@@ -505,9 +506,16 @@ def _decode(storage: Storage, address: Address) -> _Look:
         return _Look()
 
 
+def _is_told(one: Kept) -> bool:
+    """Whether a size or a hash that differs says already that these are not the right bytes."""
+    return one.want_size not in {None, one.size} or (
+        None not in {one.sha256, one.want_sha256} and one.sha256 != one.want_sha256
+    )
+
+
 def _picture_lot(work: _Work, done: int, found: Sequence[tuple[Kept, _Look]]) -> _Lot:
     silent = [one.address for one, look in found if look.picture is None and not look.why]
-    marks = [_kept_mark(Kind.corrupt, one, look.why) for one, look in found if look.why]
+    marks = [_kept_mark(Kind.corrupt, one, look.why) for one, look in found if look.why and not _is_told(one)]
 
     def write(conn: Connection) -> None:
         for one, look in found:

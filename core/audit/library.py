@@ -152,7 +152,7 @@ def counts(conn: Connection) -> list[Count]:
             CROSS JOIN LATERAL (
                 SELECT count(*) AS number, min(bounded.first_seen) AS oldest FROM (
                     SELECT f.first_seen FROM studio.stock_marks m
-                    JOIN studio.findings f ON f.id = m.finding_id AND f.mended_at IS NULL
+                    JOIN studio.findings f ON f.id = m.finding_id AND f.mended_at IS NULL AND f.set_aside_at IS NULL
                     WHERE m.kind = kinds.kind LIMIT %(most)s + 1) bounded) open
             WHERE open.number > 0
             """,
@@ -202,7 +202,7 @@ def page(
                 SELECT found.finding_id FROM unnest(%(kinds)s::text[]) AS wanted (kind)
                 CROSS JOIN LATERAL (
                     SELECT k.finding_id FROM studio.stock_marks k JOIN studio.findings o ON o.id = k.finding_id
-                    WHERE k.kind = wanted.kind AND o.mended_at IS NULL
+                    WHERE k.kind = wanted.kind AND o.mended_at IS NULL AND o.set_aside_at IS NULL
                       AND (%(after)s::bigint IS NULL OR k.finding_id > %(after)s)
                       AND (%(before)s::bigint IS NULL OR k.finding_id < %(before)s)
                       AND (%(character)s::uuid IS NULL OR k.character_id = %(character)s)
@@ -236,7 +236,8 @@ def find(conn: Connection, finding_id: int) -> Find | None:
     """One open finding of the library, None where there is none."""
     with conn.cursor(row_factory=class_row(Find)) as cursor:
         return cursor.execute(
-            f"{_FIND} WHERE m.finding_id = %s AND f.mended_at IS NULL", (finding_id,)
+            f"{_FIND} WHERE m.finding_id = %s AND f.mended_at IS NULL AND f.set_aside_at IS NULL",
+            (finding_id,),
         ).fetchone()
 
 
@@ -244,7 +245,7 @@ def finds(conn: Connection, ids: Sequence[int]) -> list[Find]:
     """These findings as far as they are open, in the order of their ids."""
     with conn.cursor(row_factory=class_row(Find)) as cursor:
         return cursor.execute(
-            f"{_FIND} WHERE m.finding_id = ANY(%s) AND f.mended_at IS NULL ORDER BY m.finding_id",
+            f"{_FIND} WHERE m.finding_id = ANY(%s) AND f.mended_at IS NULL AND f.set_aside_at IS NULL ORDER BY m.finding_id",
             (list(ids),),
         ).fetchall()
 
@@ -258,7 +259,7 @@ def deadlines(conn: Connection) -> Deadlines:
                 count(*) FILTER (WHERE ends.dies_at > now() AND ends.dies_at <= now() + interval '1 day') AS within_a_day,
                 min(ends.dies_at) FILTER (WHERE ends.dies_at > now()) AS nearest
             FROM (SELECT m.dies_at FROM studio.stock_marks m
-                  JOIN studio.findings f ON f.id = m.finding_id AND f.mended_at IS NULL
+                  JOIN studio.findings f ON f.id = m.finding_id AND f.mended_at IS NULL AND f.set_aside_at IS NULL
                   WHERE m.dies_at IS NOT NULL ORDER BY m.dies_at LIMIT %s) ends
             """,
             (MOST_COUNTED,),
@@ -298,7 +299,7 @@ def coverage(
             CROSS JOIN LATERAL (
                 SELECT count(*) FILTER (WHERE m.kind = 'object_missing') AS missing,
                     count(*) FILTER (WHERE m.kind <> 'object_missing') AS other_findings
-                FROM studio.stock_marks m JOIN studio.findings f ON f.id = m.finding_id AND f.mended_at IS NULL
+                FROM studio.stock_marks m JOIN studio.findings f ON f.id = m.finding_id AND f.mended_at IS NULL AND f.set_aside_at IS NULL
                 WHERE m.character_id = c.id) marks
             ORDER BY c.updated_at DESC, c.id DESC
             """,

@@ -66,8 +66,8 @@ class Added:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One column of one row that names a picture. `is_wanted`: its object should stand; False where the row is a tombstone,
-    cleaned, or too young to be judged.
+    """One column of one row that names a picture. `is_live`: the row is shown, no tombstone. `is_wanted`: its object should
+    stand by now; False also where it was cleaned, or the row is too young to be judged.
     """
 
     row_id: str
@@ -77,6 +77,7 @@ class Line:
     part: Part
     want_size: int | None
     want_sha256: str | None
+    is_live: bool
     is_wanted: bool
     made_at: datetime
     owner: UUID | None
@@ -132,6 +133,7 @@ class Kept:
     character_id: UUID | None
     want_size: int | None
     want_sha256: str | None
+    sha256: str | None  # of the bytes, as this scan or an earlier one read them
     job_id: UUID | None
     is_suspect: bool  # an open finding says that its bytes are wrong
 
@@ -269,7 +271,8 @@ def finish(conn: Connection, scan: ScanRow) -> None:
         UPDATE studio.stock_scans SET finished_at = clock_timestamp(), beat_at = clock_timestamp(), trouble = NULL,
             counts = (SELECT coalesce(jsonb_object_agg(open.kind, open.number), '{}') FROM (
                 SELECT m.kind, count(*) AS number FROM studio.stock_marks m
-                JOIN studio.findings f ON f.id = m.finding_id AND f.mended_at IS NULL GROUP BY m.kind) open)
+                JOIN studio.findings f ON f.id = m.finding_id AND f.mended_at IS NULL AND f.set_aside_at IS NULL
+                GROUP BY m.kind) open)
         WHERE id = %s
         """,
         (scan.id,),
@@ -304,8 +307,9 @@ def see(conn: Connection, scan_id: UUID, found: Sequence[ObjectInfo]) -> None:
 
 
 def forget_unseen(conn: Connection, scan_id: UUID) -> None:
-    """What the listing did not meet again is not there any more."""
+    """What the listing did not meet again is not there any more. The planner learns how many there are now."""
     conn.execute("DELETE FROM studio.stock_objects WHERE seen_in <> %s", (scan_id,))
+    conn.execute("ANALYZE studio.stock_objects")
 
 
 def name(conn: Connection, scan_id: UUID, named: Sequence[Named]) -> dict[Address, int]:
@@ -313,29 +317,28 @@ def name(conn: Connection, scan_id: UUID, named: Sequence[Named]) -> dict[Addres
 
     The first row that wants an object is the one it belongs to. `named` holds each address once.
     """
+    # Of a row that another one named in this scan already, what it learned stays, unless that one did not want it.
+    here = "coalesce(o.named_in = %(scan)s, false)"
+    stays = f"({here} AND (o.is_wanted OR NOT n.is_wanted))"
     rows = conn.execute(
-        r"""
+        rf"""
         UPDATE studio.stock_objects o SET named_in = %(scan)s,
-            is_wanted = n.is_wanted OR (kept.is_here AND o.is_wanted),
-            is_picture = (n.is_picture AND o.path ~* '\.(png|jpe?g|webp|avif)$') OR (kept.is_here AND o.is_picture),
-            table_name = CASE WHEN kept.stays THEN o.table_name ELSE n.table_name END,
-            row_id = CASE WHEN kept.stays THEN o.row_id ELSE n.row_id END,
-            owner = CASE WHEN kept.stays THEN o.owner ELSE n.owner END,
-            character_id = CASE WHEN kept.stays THEN coalesce(o.character_id, n.character_id) ELSE n.character_id END,
-            want_size = CASE WHEN kept.stays THEN coalesce(o.want_size, n.want_size) ELSE n.want_size END,
-            want_sha256 = CASE WHEN kept.stays THEN coalesce(o.want_sha256, n.want_sha256) ELSE n.want_sha256 END,
+            is_wanted = n.is_wanted OR ({here} AND o.is_wanted),
+            is_picture = (n.is_picture AND o.path ~* '\.(png|jpe?g|webp|avif)$') OR ({here} AND o.is_picture),
+            table_name = CASE WHEN {stays} THEN o.table_name ELSE n.table_name END,
+            row_id = CASE WHEN {stays} THEN o.row_id ELSE n.row_id END,
+            owner = CASE WHEN {stays} THEN o.owner ELSE n.owner END,
+            character_id = CASE WHEN {stays} THEN coalesce(o.character_id, n.character_id) ELSE n.character_id END,
+            want_size = CASE WHEN {stays} THEN coalesce(o.want_size, n.want_size) ELSE n.want_size END,
+            want_sha256 = CASE WHEN {stays} THEN coalesce(o.want_sha256, n.want_sha256) ELSE n.want_sha256 END,
             phash = CASE WHEN n.is_picture THEN coalesce(o.phash, n.phash) ELSE o.phash END,
-            is_blank = CASE WHEN o.decoded_at IS NULL THEN n.is_blank OR (kept.is_here AND o.is_blank) ELSE o.is_blank END
+            is_blank = CASE WHEN o.decoded_at IS NULL THEN n.is_blank OR ({here} AND o.is_blank) ELSE o.is_blank END
         FROM jsonb_to_recordset(%(named)s::jsonb) AS n (
             bucket text, path text, table_name text, row_id text, is_picture boolean, is_wanted boolean, owner uuid,
-            character_id uuid, want_size bigint, want_sha256 text, phash text, is_blank boolean),
-            LATERAL (SELECT coalesce(here.o_named = %(scan)s, false) AS is_here,
-                            coalesce(here.o_named = %(scan)s, false) AND (here.o_wanted OR NOT n.is_wanted) AS stays
-                     FROM (SELECT x.named_in AS o_named, x.is_wanted AS o_wanted FROM studio.stock_objects x
-                           WHERE x.bucket = n.bucket AND x.path = n.path) here) kept
+            character_id uuid, want_size bigint, want_sha256 text, phash text, is_blank boolean)
         WHERE o.bucket = n.bucket AND o.path = n.path
         RETURNING o.bucket, o.path, o.size
-        """,
+        """.encode(),
         {"scan": scan_id, "named": json.dumps([_as_named(one) for one in named])},
     ).fetchall()
     return {Address(bucket, path): size for bucket, path, size in rows}
@@ -364,7 +367,7 @@ def _text(value: object) -> str | None:
 
 
 _KEPT = """
-    o.bucket, o.path, o.size, o.table_name, o.row_id, o.owner, o.character_id, o.want_size, o.want_sha256,
+    o.bucket, o.path, o.size, o.table_name, o.row_id, o.owner, o.character_id, o.want_size, o.want_sha256, o.sha256,
     CASE o.table_name
         WHEN 'user_library' THEN (SELECT l.job_id FROM public.user_library l WHERE l.id = studio.as_uuid(o.row_id))
         WHEN 'workspace_assets' THEN (SELECT a.job_id FROM public.workspace_assets a WHERE a.id = studio.as_uuid(o.row_id))
@@ -501,11 +504,23 @@ _LIVE = (
 )
 
 
+# The library rows of two pictures, where those tell them apart; an older row that tells nothing tells nothing apart.
+_TOLD_APART = """
+    SELECT FROM public.user_library mine JOIN public.user_library theirs ON {by}
+    WHERE a.table_name = 'user_library' AND mine.id = studio.as_uuid(a.row_id)
+      AND {other}.table_name = 'user_library' AND theirs.id = studio.as_uuid({other}.row_id)
+"""
+_ALTERNATES = """
+    (theirs.generation_seed <> mine.generation_seed OR (theirs.original_prompt = mine.original_prompt
+     AND a.character_id IS NOT DISTINCT FROM near.character_id))
+"""
+
+
 def twins(conn: Connection, scan_id: UUID, paths: Sequence[str], *, distance: int, most: int) -> list[Twin]:
     """Of each path the first picture with the very same look, and those at most `distance` bits away (3 or fewer).
 
-    Candidates share one of four bands of the hash; at most `most` are read of each band. Pictures of the same character
-    and prompt that look alike without being the same are alternates, and none of these.
+    Candidates share one of four bands of the hash; at most `most` are read of each band. Two seeds make two pictures, and
+    those of the same character and prompt that look alike without being the same are alternates: none of these.
     """
     with conn.cursor(row_factory=class_row(Twin)) as cursor:
         return cursor.execute(
@@ -517,6 +532,8 @@ def twins(conn: Connection, scan_id: UUID, paths: Sequence[str], *, distance: in
                     coalesce(coalesce(b.sha256, b.want_sha256) = coalesce(a.sha256, a.want_sha256), false) AS is_same
                  FROM studio.stock_objects b
                  WHERE substr(b.phash, 1, 4) = substr(a.phash, 1, 4) AND b.phash = a.phash AND b.path < a.path AND {_LIVE}
+                   AND (coalesce(b.sha256, b.want_sha256) = coalesce(a.sha256, a.want_sha256)
+                        OR NOT EXISTS ({_TOLD_APART.format(other="b", by="theirs.generation_seed <> mine.generation_seed")}))
                  ORDER BY is_same DESC, b.path LIMIT 1)
                 UNION ALL
                 (SELECT near.path, near.distance, false FROM (
@@ -527,12 +544,7 @@ def twins(conn: Connection, scan_id: UUID, paths: Sequence[str], *, distance: in
                           WHERE band.path < a.path AND band.phash <> a.phash) candidate
                     JOIN studio.stock_objects b ON b.bucket = a.bucket AND b.path = candidate.path
                     WHERE {_LIVE} AND b.phash IS NOT NULL) near
-                 WHERE near.distance <= %(distance)s AND NOT EXISTS (
-                    SELECT FROM public.user_library mine JOIN public.user_library theirs
-                      ON theirs.original_prompt = mine.original_prompt
-                    WHERE a.table_name = 'user_library' AND mine.id = studio.as_uuid(a.row_id)
-                      AND near.table_name = 'user_library' AND theirs.id = studio.as_uuid(near.row_id)
-                      AND a.character_id IS NOT DISTINCT FROM near.character_id)
+                 WHERE near.distance <= %(distance)s AND NOT EXISTS ({_TOLD_APART.format(other="near", by=_ALTERNATES)})
                  ORDER BY near.distance, near.path LIMIT 3)) found
             WHERE a.bucket = 'user-library' AND a.path = ANY(%(paths)s::text[])
             ORDER BY a.path, found.distance
@@ -554,7 +566,8 @@ _IDLE = "coalesce(j.status NOT IN ('queued', 'processing'), true)"
 # Of each table: who owns a row, when it was written, whether its objects should stand, and its columns with pictures:
 # name, bucket, value, part, size, hash, perceptual hash, blank.
 _LIBRARY = f"""
-    SELECT t.id::text AS row_id, v.*, t.deleted_at IS NULL AND t.created_at < %(settled)s AND {_IDLE} AS is_wanted,
+    SELECT t.id::text AS row_id, v.*, t.deleted_at IS NULL AS is_live,
+        t.deleted_at IS NULL AND t.created_at < %(settled)s AND {_IDLE} AS is_wanted,
         t.created_at AS made_at, t.user_id AS owner, studio.as_uuid(t.roleplay_metadata ->> 'character_id') AS character_id,
         t.job_id
     FROM {{chosen}} t LEFT JOIN public.jobs j ON j.id = t.job_id
@@ -566,7 +579,7 @@ _LIBRARY = f"""
     ) v (column_name, bucket, value, part, want_size, want_sha256, phash, is_blank)
 """
 _WORKSPACE = f"""
-    SELECT t.id::text AS row_id, v.*,
+    SELECT t.id::text AS row_id, v.*, t.cleaned_at IS NULL AND t.deleted_at IS NULL AS is_live,
         t.cleaned_at IS NULL AND t.deleted_at IS NULL AND t.created_at < %(settled)s AND {_IDLE}
         AND NOT (t.created_at < now() - make_interval(days => 7) AND (j.stage = 'saved'
             OR EXISTS (SELECT FROM public.user_library l WHERE l.job_id = t.job_id))) AS is_wanted,
@@ -581,12 +594,12 @@ _WORKSPACE = f"""
 _REFERENCES = f"""
     SELECT t.id::text AS row_id, 'path' AS column_name, 'reference_images' AS bucket, t.path AS value, 'picture' AS part,
         t.file_size::bigint AS want_size, {_HASH.format(column="t.sha256")} AS want_sha256, NULL::text AS phash,
-        false AS is_blank, t.deleted_at IS NULL AND t.uploaded_at < %(settled)s AS is_wanted, t.uploaded_at AS made_at,
+        false AS is_blank, t.deleted_at IS NULL AS is_live, t.deleted_at IS NULL AND t.uploaded_at < %(settled)s AS is_wanted, t.uploaded_at AS made_at,
         t.owner, t.character_id, NULL::uuid AS job_id
     FROM {{chosen}} t
 """
 _PORTRAITS = f"""
-    SELECT t.id::text AS row_id, v.*,
+    SELECT t.id::text AS row_id, v.*, t.deleted_at IS NULL AND c.deleted_at IS NULL AS is_live,
         t.deleted_at IS NULL AND c.deleted_at IS NULL AND t.updated_at < %(settled)s AND {_IDLE} AS is_wanted,
         t.updated_at AS made_at, c.user_id AS owner, t.character_id, t.job_id
     FROM {{chosen}} t JOIN public.characters c ON c.id = t.character_id LEFT JOIN public.jobs j ON j.id = t.job_id
@@ -597,7 +610,8 @@ _PORTRAITS = f"""
     ) v (column_name, bucket, value, part, want_size, want_sha256, phash, is_blank)
 """
 _CHARACTERS = """
-    SELECT t.id::text AS row_id, v.*, t.deleted_at IS NULL AND t.updated_at < %(settled)s AS is_wanted,
+    SELECT t.id::text AS row_id, v.*, t.deleted_at IS NULL AS is_live,
+        t.deleted_at IS NULL AND t.updated_at < %(settled)s AS is_wanted,
         t.updated_at AS made_at, t.user_id AS owner, t.id AS character_id, NULL::uuid AS job_id
     FROM {chosen} t
     CROSS JOIN LATERAL (VALUES
@@ -609,12 +623,12 @@ _CHARACTERS = """
 _SCENES = """
     SELECT t.id::text AS row_id, 'image_url' AS column_name, 'user-library' AS bucket, t.image_url AS value,
         'picture' AS part, NULL::bigint AS want_size, NULL::text AS want_sha256, NULL::text AS phash, false AS is_blank,
-        c.deleted_at IS NULL AND t.updated_at < %(settled)s AS is_wanted, t.updated_at AS made_at, c.user_id AS owner,
-        t.character_id, NULL::uuid AS job_id
+        c.deleted_at IS NULL AS is_live, c.deleted_at IS NULL AND t.updated_at < %(settled)s AS is_wanted,
+        t.updated_at AS made_at, c.user_id AS owner, t.character_id, NULL::uuid AS job_id
     FROM {chosen} t JOIN public.characters c ON c.id = t.character_id
 """
 _PUBLISHED = """
-    SELECT t.id::text AS row_id, v.*, t.{moment} < %(settled)s AS is_wanted, t.{moment} AS made_at, NULL::uuid AS owner,
+    SELECT t.id::text AS row_id, v.*, true AS is_live, t.{moment} < %(settled)s AS is_wanted, t.{moment} AS made_at, NULL::uuid AS owner,
         NULL::uuid AS character_id, t.job_id
     FROM {{chosen}} t
     CROSS JOIN LATERAL (VALUES
@@ -653,7 +667,7 @@ def lines(conn: Connection, source: str, ids: Sequence[str], *, settled: datetim
     with conn.cursor(row_factory=class_row(Line)) as cursor:
         return cursor.execute(
             f"""
-            SELECT l.row_id, l.column_name, l.bucket, l.value, l.part, l.want_size, l.want_sha256, l.is_wanted, l.made_at,
+            SELECT l.row_id, l.column_name, l.bucket, l.value, l.part, l.want_size, l.want_sha256, l.is_live, l.is_wanted, l.made_at,
                 l.owner, l.character_id, l.job_id, l.phash, l.is_blank
             FROM ({statement.replace("{chosen}", chosen)}) l WHERE coalesce(l.value, '') <> '' ORDER BY l.row_id
             """.encode(),

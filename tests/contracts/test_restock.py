@@ -107,7 +107,7 @@ def test_a_missing_object_is_brought_back_from_the_workspace(services, saved, me
     data = services.storage.get(LIBRARY, picture)
     services.storage.delete(LIBRARY, picture)
 
-    assert mend() == ("Its bytes are back in their place.", set())
+    assert mend() == ("Its bytes and its record fit again.", set())
     assert services.storage.get(LIBRARY, picture) == data
 
 

@@ -34,6 +34,12 @@ def test_a_deep_link_on_a_fresh_server_has_the_frame_around_it(browser, dashboar
     assert desk.watch.outside == []
 
 
+def test_a_bookmark_of_the_one_page_dashboard_still_leads_to_its_job(browser, dashboard):
+    with visit(browser, f"{dashboard}/?job=00000000-0000-4000-8000-00000000dead&live=false") as desk:
+        expect(desk.page.get_by_text("There is no job with this id")).to_be_visible(timeout=30_000)
+        assert "/jobs?" in desk.page.url
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_page_opens_on_an_empty_database(pages, name):
     pages(name)

@@ -138,7 +138,7 @@ def test_a_click_on_a_character_shows_all_that_was_found_of_it(pages, planted, c
     ("section", "kinds", "said"),
     [
         ("missing", ["Object missing"], "The store has no such object"),
-        ("strays", ["No row"], "no job"),
+        ("strays", ["No row"], "no row; no job known"),
         ("differs", ["Size differs"], "its row says 17"),
         ("thumbnails", ["No thumbnail"], ""),
         ("broken", ["Broken"], "Cannot be read as a picture"),

@@ -76,7 +76,10 @@ def test_a_bulk_action_killed_in_the_middle_is_resumed_reported_exactly_and_touc
     with running(tmp_path, DATABASE_URL=dsn) as (url, process):
         eventually(lambda: answers(url), seconds=60)
         with visit(browser, f"{url}/stuck?what=stuck&rows={SIZE}&live=false") as desk:
-            desk.page.get_by_role("button", name=f"Purge all {ROWS:,} shown").click(timeout=60_000)
+            purge = desk.page.get_by_role("button", name=f"Purge all {ROWS:,} shown")
+            expect(purge).to_be_visible(timeout=60_000)
+            settled(desk.page)
+            purge.click()
             late = plant(services, 25, "appeared while the question stood open")
             dialog = desk.page.get_by_role("dialog")
             dialog.get_by_label("Why?").fill(WHY)
