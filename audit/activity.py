@@ -96,22 +96,31 @@ def _chosen() -> Wanted:
     )
 
 
-def _select(every: str, known: Sequence[str], key: str, said: Callable[[str], str]) -> str | None:
-    """A choice among what the record holds; one that the address names stands even where there is none of it any more."""
-    named = st.query_params.get(key)
-    options = sorted({*known, *([named] if named else [])})
+def _select(every: str, known: Sequence[str], name: str, said: Callable[[str], str]) -> str | None:
+    """A choice of what the record holds; it stands in the address as the record has it. What the address names is kept
+    even where there is none of it: a filter that were dropped would mean everything.
+    """
+    named = st.query_params.get(name) or None
+    options = sorted({*known, *([named] if named else [])}, key=said)
+    st.session_state[f"activity_{name}"] = named
     return st.selectbox(
         every,
         options,
         index=None,
         placeholder=every,
         format_func=said,
-        key=key,
-        bind="query-params",
-        persist_state="session",
+        key=f"activity_{name}",
         label_visibility="collapsed",
-        on_change=paging.go,
+        on_change=_into_address,
+        args=(name,),
     )
+
+
+def _into_address(name: str) -> None:
+    paging.go()
+    st.query_params.pop(name, None)
+    if chosen := st.session_state.get(f"activity_{name}"):
+        st.query_params[name] = chosen
 
 
 def _nothing(page: EventPage, wanted: Wanted) -> None:
@@ -130,7 +139,9 @@ def _nothing(page: EventPage, wanted: Wanted) -> None:
 
 
 def _lift() -> None:
-    st.session_state.update({_ACTION: None, _TABLE: None, _ROW: "", _STUDIO: False})
+    for name in (_ACTION, _TABLE):
+        st.query_params.pop(name, None)
+    st.session_state.update({_ROW: "", _STUDIO: False})
     filters.lift()
 
 

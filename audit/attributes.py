@@ -278,7 +278,9 @@ def _matrix(was_busy: bool) -> None:
         st.rerun(scope="app")
     only = _only()
     groups = [*((one.key, one.label) for one in known.categories), (STYLE_IMAGE, "Style images")]
-    st.html(f"<style>{''.join(map(_columns, known.categories))}{''.join(map(_paint, cells))}</style>")
+    # Not a style alone: Streamlit keeps those apart, and a fragment that draws itself again would lose it.
+    paint = "".join([*map(_columns, known.categories), *map(_paint, cells)])
+    st.html(f"<span hidden></span><style>{paint}</style>")
     for key, label in groups:
         _group(key, label, [one for one in cells if one.cell.category == key], known, only)
     as_of(datetime.now(UTC))
@@ -334,7 +336,7 @@ def _tile(one: CellStatus, name: str, only: str) -> None:
     address = address_of(one.cell)
     chosen = address in _selected()
     st.button(
-        f"**{_plain(name)}:** {said}{share}{', chosen' if chosen else ''}",
+        f"**{_plain(name)}{', chosen' if chosen else ''}:** {said}{share}",
         key=_key(one),
         icon=f":material/{'check_box' if chosen else ICONS[state]}:",
         type="primary" if chosen else "secondary",

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from audit import actions, colleagues, look, navigation, pictures, redraw, words
+from audit import actions, colleagues, look, navigation, pictures, redraw, which_character, words
 from audit.asking import asked, told
 from audit.check_words import ANSWERS, HEALTHS, MARKS
 from audit.look import badge, nothing, say
@@ -85,6 +85,7 @@ def _portrait(one: Proof) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         _standing(one, since, earlier)
+        which_character.draw(one)
         st.html(
             f'<ol class="au-seven">{"".join(_check(place, check, one) for place, check in enumerate(Check, 1))}</ol>'
         )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
 
 import streamlit as st
 
@@ -18,6 +21,7 @@ from core.audit.autosave import (
     SENTENCES,
     TITLES,
     Facts,
+    Proof,
     ProofFilter,
     Reason,
     ReasonGroup,
@@ -80,30 +84,28 @@ def _said(group: ReasonGroup) -> str:
 
 def _ask_for_all(reason: Reason, wanted: ProofFilter) -> None:
     """Freeze all that are broken for this reason now, within the filters, at most as many as one action takes."""
-    kind = ProofFilter(**{**_fields(wanted), "reason": reason})
-    found = asked(lambda conn: autosave.facts_page(conn, kind, limit=MOST))
-    if found is None or not found.rows:
+    kind = replace(wanted, reason=reason)
+    found = asked(lambda conn: autosave.kept_broken(conn, kind, limit=MOST))
+    if not found:
         redraw.ask()
         return
-    bulk.ask(REPAIR.kind, lines(found.rows), {REASON: reason.value})
-
-
-def _fields(wanted: ProofFilter) -> dict[str, object]:
-    return {name: getattr(wanted, name) for name in wanted.__dataclass_fields__}
+    title = TITLES[reason].lower()
+    shown = [
+        Shown(id=str(one.job_id), line=_line(one.character, one.ended_at, title, one.job_id)) for one in found
+    ]
+    bulk.ask(REPAIR.kind, shown, {REASON: reason.value})
 
 
 def lines(rows: Sequence[Facts]) -> list[Shown]:
     """The portraits as the question names them."""
-    return [
-        Shown(
-            id=str(one.proof.job_id),
-            line=f"{one.proof.character or 'Without a character'}, {words.moment(one.proof.ended_at)}"
-            f"{_why(one)} ({words.short(one.proof.job_id)})",
-        )
-        for one in rows
-    ]
+    return [Shown(id=str(one.proof.job_id), line=_named(one.proof)) for one in rows]
 
 
-def _why(one: Facts) -> str:
-    broken = one.proof.first_broken
-    return f": {TITLES[broken[1]].lower()}" if broken else ""
+def _named(one: Proof) -> str:
+    broken = one.first_broken
+    return _line(one.character, one.ended_at, TITLES[broken[1]].lower() if broken else "", one.job_id)
+
+
+def _line(character: str, ended_at: datetime, why: str, job_id: UUID) -> str:
+    said = f": {why}" if why else ""
+    return f"{character or 'Without a character'}, {words.moment(ended_at)}{said} ({words.short(job_id)})"

@@ -18,7 +18,7 @@ from uuid import UUID
 import pandas as pd
 import streamlit as st
 
-from audit import look, redraw, tables, words
+from audit import look, navigation, redraw, tables, words
 from audit.asking import told
 from audit.look import say
 from audit.services import person, services
@@ -39,6 +39,7 @@ _FLASH = "bulk_flash"
 _WHY = "bulk_why"
 _LIMIT = "bulk_limit"
 _CHOSEN = "bulk_model"
+JOB_IN_LINK = "job=([0-9a-f]{8})"  # what a table shows of a link to a job's story
 _SAMPLE = 5
 _LONGEST_WHY = 500
 _PER_PAGE = 200
@@ -95,7 +96,9 @@ def may(kind: str) -> bool:
 def panel(kinds: Collection[str] | None = None) -> None:
     """The open question, and the actions that run, were interrupted or have just ended; of `kinds` only where given."""
     pending = st.session_state.get(_PENDING)
-    if isinstance(pending, _Pending):
+    if isinstance(pending, _Pending) and kinds is not None and pending.kind not in kinds:
+        _forget()  # asked on another page, and left there
+    elif isinstance(pending, _Pending):
         deed = DEEDS[pending.kind]
         st.dialog(f"{deed.title}: {_many(len(pending.shown), deed)}", on_dismiss=_forget, width="medium")(
             _question
@@ -204,7 +207,8 @@ def _say_price(pending: _Pending, deed: Deed, options: Options) -> None:
     model = options.get(MODEL, "")
     if model not in pending.prices:
         try:
-            pending.prices[model] = bulk.price(pending.kind, pending.ids, person(), services(), options)
+            paid = [one for one in pending.ids if one not in (pending.refusals or {})]
+            pending.prices[model] = bulk.price(pending.kind, paid, person(), services(), options)
         except StudioError as error:
             told(error)
             return
@@ -293,7 +297,7 @@ def _actions(kinds: Collection[str] | None) -> list[ActionRow]:
 def _actions_drawn(kinds: Collection[str] | None, begun: frozenset[UUID]) -> None:
     redraw.heed()
     found = _actions(kinds)
-    if any(one.ended_at is not None and one.id in begun for one in found):
+    if _PENDING not in st.session_state and any(one.ended_at and one.id in begun for one in found):
         st.rerun(scope="app")  # the page's own rows are other ones now
     with st.container(key="bulk_panel"):
         for one in found:
@@ -418,11 +422,12 @@ def _rows(one: ActionRow) -> None:
         told(error)
         return
     st.dataframe(
-        pd.DataFrame([_line(row) for row in found.rows]),
+        pd.DataFrame([_line(row, DEEDS.get(one.kind)) for row in found.rows]),
         hide_index=True,
         height="content" if len(found.rows) <= 8 else 320,  # noqa: PLR2004 - rows that fit without scrolling
         column_config={
             "Row": st.column_config.TextColumn(width=90),
+            "Job": st.column_config.LinkColumn(width=90, display_text=JOB_IN_LINK),
             "Result": st.column_config.TextColumn(width=90),
             "At": st.column_config.TextColumn(width=80),
         },
@@ -446,9 +451,11 @@ def _turn(name: str, after: int) -> None:
     st.session_state[name] = after
 
 
-def _line(row: ItemRow) -> dict[str, object]:
+def _line(row: ItemRow, deed: Deed | None) -> dict[str, object]:
+    is_job = deed is not None and deed.noun == "job"
+    named = {"Job": navigation.href("jobs", job=row.item_id)} if is_job else {"Row": words.short(row.item_id)}
     return {
-        "Row": words.short(row.item_id),
+        **named,
         "Result": _STATES[row.state],
         "Why": row.sentence or "",
         "At": words.clock(row.ended_at) if row.ended_at else "",

@@ -344,7 +344,7 @@ def _table(key: str, lines: Sequence[_Line]) -> None:
             "Silent": st.column_config.TextColumn(width=62, alignment="right"),
             "Character": st.column_config.TextColumn(width=104),
             "Model": st.column_config.TextColumn(width=96),
-            "Job": st.column_config.TextColumn(width=82),
+            "Job": st.column_config.LinkColumn(width=82, display_text=bulk.JOB_IN_LINK),
         },
     )
 
@@ -363,7 +363,7 @@ def _cells(line: _Line) -> dict[str, object]:
         "Silent": words.lasted(_silent(line)),
         "Character": line.row.character or "–",
         "Model": line.row.model or "–",
-        "Job": words.short(line.row.id),
+        "Job": navigation.href("jobs", job=str(line.row.id)),
     }
 
 

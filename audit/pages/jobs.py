@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from audit import actions, job_filters, job_list, job_story, redraw
+from audit import actions, job_filters, job_list, job_story, look, redraw
 
 redraw.settle()
 actions.flash()
 named = job_story.chosen()
 if not named:
-    st.title("Jobs", anchor=False)
+    look.head("Jobs")
 chosen = job_filters.draw(changed=job_story.close, with_box=not named)
 # Each has its own place, and the other's is emptied: else what is leaving stands among what comes, on a slow line.
 if named:

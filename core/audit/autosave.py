@@ -502,6 +502,15 @@ class FactsPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptBroken:
+    """A portrait that the last checks found broken, as a person names it."""
+
+    job_id: UUID
+    ended_at: datetime
+    character: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReasonGroup:
     """Portraits that the last checks found broken for one reason. `example` is the one that is broken longest."""
 
@@ -543,6 +552,17 @@ class Earlier:
     by: UUID | None
     at: datetime
     mended: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Namesake:
+    """A character that a portrait may belong to; `portraits` are counted to 100. `is_newer`: made after the job."""
+
+    id: UUID
+    name: str
+    created_at: datetime
+    is_newer: bool
+    portraits: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -953,6 +973,23 @@ def facts_page(
     return FactsPage(rows=shown, older=keys[-1] if more else None, newer=newer)
 
 
+def kept_broken(conn: Connection, wanted: ProofFilter, *, limit: int) -> list[KeptBroken]:
+    """The broken portraits of a filter as the last checks kept them, the last ended first; nothing is judged anew."""
+    ids = _BROKEN_IDS.format(compared="<", order="DESC")
+    with conn.cursor(row_factory=class_row(KeptBroken)) as cursor:
+        return cursor.execute(
+            f"""
+            SELECT kept.job_id, kept.ended_at,
+                coalesce(nullif(c.name, ''), j.metadata ->> 'character_name', j.metadata ->> 'characterName', '') AS character
+            FROM ({ids}) kept LEFT JOIN public.jobs j ON j.id = kept.job_id
+            LEFT JOIN public.characters c ON c.id = j.character_id
+            ORDER BY kept.ended_at DESC, kept.job_id DESC
+            """.encode(),
+            {**_key(_LAST), **_asked(conn, wanted), "limit": limit},
+            prepare=False,
+        ).fetchall()
+
+
 def reasons(conn: Connection, wanted: ProofFilter, *, most: int = MOST_COUNTED) -> list[ReasonGroup]:
     """Why portraits are broken, as the last checks kept it, whatever reason is wanted; the most frequent first.
 
@@ -1056,6 +1093,24 @@ def last_repair(conn: Connection, job_id: JobId) -> Earlier | None:
         return None
     mended = tuple(_REASONS[word] for word in str(row[2]).split(", ") if word in _REASONS)
     return Earlier(by=row[0], at=row[1], mended=mended)
+
+
+def namesakes(conn: Connection, job_id: JobId) -> list[Namesake]:
+    """The characters of the job's user that bear the name it gives or show its picture, the newest first; at most 20."""
+    with conn.cursor(row_factory=class_row(Namesake)) as cursor:
+        return cursor.execute(
+            """
+            SELECT c.id, c.name, c.created_at, c.created_at >= j.created_at AS is_newer,
+                (SELECT count(*) FROM (SELECT FROM public.character_portraits p
+                    WHERE p.character_id = c.id AND p.deleted_at IS NULL LIMIT 100) counted) AS portraits
+            FROM public.jobs j JOIN public.characters c ON c.user_id = j.user_id AND c.deleted_at IS NULL
+            WHERE j.id = %s
+              AND (studio.name_of_job(j.metadata) = studio.plain_name(c.name)
+                   OR j.id IN (studio.job_of_path(c.image_url), studio.job_of_path(c.reference_image_url)))
+            ORDER BY c.created_at DESC, c.id LIMIT 20
+            """,
+            (job_id,),
+        ).fetchall()
 
 
 def _asked(conn: Connection, wanted: ProofFilter) -> dict[str, object]:

@@ -65,6 +65,11 @@ class StuckFilter:
     model_id: ModelId | None = None
     silent_for: timedelta | None = None
 
+    @property
+    def narrows(self) -> bool:
+        """True where more than a kind of trouble is asked for."""
+        return any((self.provider, self.model_id, self.silent_for))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
@@ -106,9 +111,11 @@ _PLAIN: Mapping[Trouble, LiteralString] = {
     Trouble.left: recoveries.found(Kind.ended_with_asset),
     Trouble.unsaved: recoveries.found(Kind.unsaved),
     Trouble.unpublished: recoveries.found(Kind.unpublished),
-    Trouble.unknown: "SELECT j.id FROM public.jobs j WHERE j.status = 'processing' AND j.stage = 'outcome_unknown'",
+    Trouble.unknown: """
+        SELECT j.created_at AS at, j.id FROM public.jobs j WHERE j.status = 'processing' AND j.stage = 'outcome_unknown'
+    """,
     Trouble.nameless: """
-        SELECT j.id FROM public.jobs j
+        SELECT j.created_at AS at, j.id FROM public.jobs j
         WHERE j.character_id IS NULL AND (j.metadata ->> 'destination') = 'character_portrait' AND j.status = 'completed'
           AND EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = j.id AND a.deleted_at IS NULL)
     """,
@@ -119,12 +126,17 @@ _WITH_DEADLINE = frozenset({Trouble.at_risk, Trouble.stuck, Trouble.paid})
 _HEARD = "coalesce(j.heartbeat_at, j.started_at, j.created_at)"
 
 
-def _wanted(trouble: Trouble) -> LiteralString:
-    """The jobs of one trouble with what they are sorted by, under the filter."""
+def _wanted(trouble: Trouble, *, narrowed: bool) -> LiteralString:
+    """The jobs of one trouble with what they are sorted by, under the filter. Where nothing is narrowed and no deadline
+    counts, the time of asking is at hand, and jobs are not looked up a second time: an index brings them sorted.
+    """
+    found = _PLAIN[trouble]
+    if trouble not in _WITH_DEADLINE and not narrowed:
+        return f"SELECT {FAR} AS at, found.at AS asked_at, found.id FROM ({found}) found"
     at = "found.at" if trouble in _WITH_DEADLINE else FAR
     return f"""
         SELECT {at} AS at, j.created_at AS asked_at, j.id
-        FROM ({_PLAIN[trouble]}) found JOIN public.jobs j ON j.id = found.id
+        FROM (WITH f AS MATERIALIZED ({found}) SELECT f.at, f.id FROM f) found JOIN public.jobs j ON j.id = found.id
         WHERE (%(model)s::uuid IS NULL OR j.api_model_id = %(model)s)
           AND (%(models)s::uuid[] IS NULL OR j.api_model_id = ANY(%(models)s))
           AND (%(heard_before)s::interval IS NULL OR {_HEARD} < now() - %(heard_before)s::interval)
@@ -145,7 +157,18 @@ def page(
     """
     values = {**look.values, **_narrowed(conn, wanted), "within": AT_RISK_WITHIN}
     kinds = [wanted.trouble] if wanted.trouble else list(Trouble)
-    parts = [_part(conn, kind, values, after=after, before=before, limit=limit + 1) for kind in kinds]
+    parts = [
+        _part(
+            conn,
+            _wanted(kind, narrowed=wanted.narrows),
+            kind,
+            values,
+            key=after or before,
+            backwards=before is not None,
+            limit=limit + 1,
+        )
+        for kind in kinds
+    ]
     found = list(islice(_once(parts, backwards=before is not None), limit + 1))
     more = len(found) > limit
     shown = found[:limit]
@@ -170,19 +193,19 @@ def _once(parts: Sequence[Sequence[Found]], *, backwards: bool) -> Sequence[Foun
 
 def _part(
     conn: Connection,
+    statement: LiteralString,
     trouble: Trouble,
     values: Mapping[str, object],
     *,
-    after: Key | None,
-    before: Key | None,
+    key: Key | None,
+    backwards: bool,
     limit: int,
 ) -> list[Found]:
-    beyond, order = ("<", "DESC") if before else (">", "ASC")
-    key = before or after
+    beyond, order = ("<", "DESC") if backwards else (">", "ASC")
+    place = f"WHERE (w.at, w.asked_at, w.id) {beyond} (%(at)s, %(asked)s, %(id)s::uuid)" if key else ""
     rows = conn.execute(
         f"""
-        SELECT w.at, w.asked_at, w.id FROM ({_wanted(trouble)}) w
-        WHERE %(at)s::timestamptz IS NULL OR (w.at, w.asked_at, w.id) {beyond} (%(at)s, %(asked)s, %(id)s::uuid)
+        SELECT w.at, w.asked_at, w.id FROM ({statement}) w {place}
         ORDER BY w.at {order}, w.asked_at {order}, w.id {order} LIMIT %(limit)s
         """,
         {
@@ -202,7 +225,7 @@ def count(
 ) -> Counted:
     """How many jobs are in one kind of trouble under the filter's provider, model and age; counted to `most`."""
     row = conn.execute(
-        f"SELECT count(*) FROM (SELECT FROM ({_wanted(trouble)}) w LIMIT %(most)s) counted",
+        f"SELECT count(*) FROM (SELECT FROM ({_wanted(trouble, narrowed=wanted.narrows)}) w LIMIT %(most)s) counted",
         {**look.values, **_narrowed(conn, wanted), "within": AT_RISK_WITHIN, "most": most + 1},
         prepare=False,
     ).fetchone()

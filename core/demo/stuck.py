@@ -5,8 +5,9 @@ look so.
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
-from core import generation, recovery
+from core import billing, generation, recovery
 from core.audit.autosave import Reason
 from core.db import demo, jobs, models, workers
 from core.demo.cast import ARI, BRUNO, CASS, QUINN, the_id, the_job
@@ -15,7 +16,7 @@ from core.demo.unsaved import forget_copies
 from core.demo.workshop import Workshop
 from core.providers.endings import Ending, Endings
 from core.running import UNKNOWN_WORDS
-from core.values import JobId, JobStage, JobStatus, ModelId
+from core.values import JobId, JobStage, JobStatus, ModelId, PriceUnit
 
 _SHORT = timedelta(minutes=9)  # until a provider deletes a paid result
 _WEEK = 7 * 24 * 3600  # seconds
@@ -242,6 +243,8 @@ def _slow(workshop: Workshop) -> None:
             conn, like=like, key="sketch/oil-painting", name="Sketch, in oil", stuck_after=_WEEK
         )
     workshop.models = {**workshop.models, "slow": ModelId(made)}
+    drawn = "It is drawn on this machine"
+    billing.set_price(ModelId(made), PriceUnit.image, Decimal(0), ARI, workshop.services, source=drawn)
     job_id = workshop.ask("serafina", "in oil, which must dry", model="slow")
     workshop.send(workshop.claim(job_id), receipt=True)
     with workshop.before_the_studio() as conn:

@@ -201,3 +201,8 @@ from studio_queue.pgqueuer q
 where q.status in ('queued', 'picked') and studio.has_role('qa', 'product', 'admin');
 revoke all on studio.live_entries from public;
 grant select on studio.live_entries to authenticated;
+
+-- Jobs that ended badly, in the order of asking, with whose they are: what may have left its picture behind is found
+-- without reading the jobs themselves.
+create index if not exists jobs_ended_badly on public.jobs (created_at, id) include (user_id, status)
+  where status in ('failed', 'cancelled');

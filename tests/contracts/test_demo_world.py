@@ -2,12 +2,7 @@
 at the next look; what only looks wrong is left alone (issue 5, "It must show" 1).
 """
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -37,57 +32,18 @@ from core.demo.cast import ARI, PIA, QUINN, the_id
 from core.demo.manifest import Planted, Repair, World
 from core.errors import Conflict
 from core.recovery import Action
-from core.settings import Settings
 from core.values import JobId, JobStage, JobStatus, Role
-from tests import builders, fix_services
+from tests import builders
 from tests.broken_jobs import digests
+
+pytest_plugins = ["tests.fix_demo"]
 
 NOT_MOVING = {Action.nothing, Action.wait}
 
 
-@dataclass(frozen=True)
-class Made:
-    """A database that holds the demo world, to be cloned, and its files."""
-
-    server: object
-    name: str
-    folder: Path
-    world: World
-
-
-def settings_of(folder: Path) -> Settings:
-    # A completed portrait counts as being saved for minutes: this test may take one.
-    fast = fix_services.FAST | {"stuck_after": 600.0, "heartbeat_seconds": 200.0, "autosave_delay": 300.0}
-    return Settings(_env_file=None, **(fast | {"studio_home": folder, "team_sharing": False}))
-
-
-@contextmanager
-def opened(dsn: str, folder: Path) -> Iterator[object]:
-    with fix_services._opened(dsn, settings_of(folder), ("sketch",), "http://127.0.0.1:9") as services:
-        yield services
-
-
-@pytest.fixture(scope="module")
-def made(servers, tmp_path_factory) -> Iterator[Made]:
-    server = servers.get("embedded")
-    folder = tmp_path_factory.mktemp("demo")
-    with server.database(servers.template(server)) as dsn:
-        with opened(dsn, folder) as services:
-            world = demo.make(services)
-        yield Made(server, dsn.rpartition("/")[2].partition("?")[0], folder, world)
-
-
 @pytest.fixture
-def services(made, tmp_path):
-    """The demo world, for this test to change."""
-    shutil.copytree(made.folder, tmp_path / "home")
-    with made.server.database(made.name) as dsn, opened(dsn, tmp_path / "home") as found:
-        yield found
-
-
-@pytest.fixture
-def world(made) -> World:
-    return made.world
+def services(demo_services):
+    return demo_services
 
 
 # ---- the questions behind the pages: what each says, by the place it speaks of
@@ -402,7 +358,7 @@ def ask_library(services):
     """What a scan finds: each finding with every name it may be known by."""
     stock.scan(services)
     with services.db.as_reader(QUINN) as conn:
-        found = library.page(conn, list(stock.Kind), limit=5_000).rows
+        found = library.page(conn, list(stock.Kind), limit=500).rows
     return [(one, names_of(one)) for one in found]
 
 

@@ -53,7 +53,7 @@ def test_an_empty_ledger_says_that_nothing_was_asked_for(pages):
 
 
 def test_filters_that_fit_nothing_say_so(pages, lived, services):
-    said = text_of(pages("costs", kind="attribute_image"))
+    said = text_of(pages("costs", kind="Attribute images"))
 
     assert "Nothing fits these filters" in said
 
@@ -64,7 +64,7 @@ def test_one_request_is_summed_in_words(pages, world):
 
     assert "$0.04" in said
     assert "+$0.01" in said  # against its estimate
-    assert "1 requests" in said
+    assert "1 request" in said
     assert "An accepted portrait was not deleted" in said
 
 

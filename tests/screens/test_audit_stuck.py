@@ -41,7 +41,8 @@ def keep_for(services, span):
 
 def frame_of(page):
     """The list; the panel's report of each row is another one."""
-    return next(frame.value for frame in page.dataframe if "Trouble" in frame.value)
+    frame = next(frame.value for frame in page.dataframe if "Trouble" in frame.value)
+    return frame.assign(Job=[link.partition("job=")[2][:8] for link in frame["Job"]])
 
 
 def tick(page, *places):
@@ -208,6 +209,18 @@ def test_only_the_rows_that_were_ticked_are_recovered(pages, services, world, ev
     assert "2 of 2, 2 done" in text_of(page)
 
 
+def test_who_lost_the_role_while_the_question_stood_open_begins_nothing(services, world):
+    with pages_on(services):
+        page = opened("stuck", what="stuck")
+        page.button(key="stuck_purge").click().run()
+        page.text_area(key="bulk_why").set_value(WHY)
+    with pages_on(services, replace(LOCAL_PERSON, roles=frozenset({Role.product}))):
+        page.button(key="bulk_yes").click().run()
+
+        assert "needs the" in text_of(page)
+    assert rows(services.db, "SELECT FROM studio.bulk_actions") == []
+
+
 def test_leaving_the_question_begins_nothing(pages, services, world):
     page = pages("stuck", what="stuck")
     page.button(key="stuck_recover").click().run()
@@ -273,7 +286,9 @@ def test_qa_purges_what_the_platform_left_and_reads_what_became_of_each(
         viewport={"width": 1440, "height": 900},
     ) as desk:
         page = desk.page
-        page.locator(".st-key-stuck_purge button").click(timeout=30_000)
+        expect(page.locator(".st-key-stuck_purge button")).to_be_visible(timeout=30_000)
+        settled(page)
+        page.locator(".st-key-stuck_purge button").click()
         dialog = page.get_by_role("dialog")
         expect(dialog.get_by_text("more that were shown")).to_be_visible()
         dialog.get_by_label("Why?").fill(WHY)
