@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from audit import attribute_making, attribute_review, navigation, tables, words
-from audit.asking import asked, told
+from audit.asking import asked
 from audit.attribute_pictures import large, thumbnail
 from audit.attribute_review import address_of, is_maker, open_cell
 from audit.filters import shared
@@ -57,7 +57,7 @@ def draw(named: str, cells: Sequence[CellStatus], known: Catalog) -> None:
     _head(one, place, cells, known)
     left, right = st.columns([5, 6], gap="large")
     with left:
-        _picture(one.picture)
+        _picture(one.picture, f"{one.label}, {one.cell.style}")
     with right:
         if attributes.standing(one) in _OPEN:
             st.fragment(_on_its_way, run_every=EVERY if shared().live else None)(one)
@@ -105,14 +105,14 @@ def _step(label: str, icon: str, shortcut: str, to: CellStatus) -> None:
     )
 
 
-def _picture(picture: AttributePicture | None) -> None:
+def _picture(picture: AttributePicture | None, alt: str) -> None:
     if picture is None:
         st.html(
             '<div class="au-nothing"><span aria-hidden="true"></span><p>No picture stands here yet.</p></div>'
         )
         return
     try:
-        st.image(large(picture.image_url), width="stretch")
+        st.image(large(picture.image_url), width="stretch", alt=alt)
     except ObjectMissing:
         _unseen(f"The row names {picture.image_url}, and no such object is there.")
     except StudioError as error:
@@ -206,7 +206,7 @@ def _cancel(one: CellStatus) -> None:
     try:
         use.cancel_cell(one.cell, person(), services())
     except StudioError as error:
-        told(error)
+        attribute_review.refuse_next(error)
         return
     attribute_review.say_next("The provider is asked to stop; what was not sent costs nothing.")
 
@@ -273,7 +273,11 @@ def _history(one: CellStatus) -> None:
             st.space("stretch")
             tables.files(_sheet(one, lines))
     else:
-        st.caption("No job of the studio made it: it came with the platform." if one.picture else "Nothing was asked for yet.")
+        st.caption(
+            "No job of the studio made it: it came with the platform."
+            if one.picture
+            else "Nothing was asked for yet."
+        )
 
 
 def _version(one: Version) -> str:

@@ -314,7 +314,8 @@ def _cancel(run_id: UUID) -> None:
     try:
         cancelled, sent = attributes.cancel_run(run_id, person(), services())
     except StudioError as error:
-        told(error)
+        attribute_review.refuse_next(error)
+        redraw.ask()
         return
     late = f" {sent} were sent already and are asked to stop." if sent else ""
     attribute_review.say_next(f"The run is cancelled: {cancelled} at no cost.{late}")

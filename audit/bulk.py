@@ -96,7 +96,9 @@ def may(kind: str) -> bool:
 def panel(kinds: Collection[str] | None = None) -> None:
     """The open question, and the actions that run, were interrupted or have just ended; of `kinds` only where given."""
     pending = st.session_state.get(_PENDING)
-    if isinstance(pending, _Pending):
+    if isinstance(pending, _Pending) and kinds is not None and pending.kind not in kinds:
+        _forget()  # asked on another page, and left there
+    elif isinstance(pending, _Pending):
         deed = DEEDS[pending.kind]
         st.dialog(f"{deed.title}: {_many(len(pending.shown), deed)}", on_dismiss=_forget, width="medium")(
             _question
@@ -205,7 +207,8 @@ def _say_price(pending: _Pending, deed: Deed, options: Options) -> None:
     model = options.get(MODEL, "")
     if model not in pending.prices:
         try:
-            pending.prices[model] = bulk.price(pending.kind, pending.ids, person(), services(), options)
+            paid = [one for one in pending.ids if one not in (pending.refusals or {})]
+            pending.prices[model] = bulk.price(pending.kind, paid, person(), services(), options)
         except StudioError as error:
             told(error)
             return
@@ -294,7 +297,7 @@ def _actions(kinds: Collection[str] | None) -> list[ActionRow]:
 def _actions_drawn(kinds: Collection[str] | None, begun: frozenset[UUID]) -> None:
     redraw.heed()
     found = _actions(kinds)
-    if any(one.ended_at is not None and one.id in begun for one in found):
+    if _PENDING not in st.session_state and any(one.ended_at and one.id in begun for one in found):
         st.rerun(scope="app")  # the page's own rows are other ones now
     with st.container(key="bulk_panel"):
         for one in found:

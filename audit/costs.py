@@ -142,7 +142,7 @@ def _cards(sums: Costs) -> None:
                 + (f", {total.failed_usd / total.spent_usd:.1%} of all" if total.spent_usd else ""),
                 tone="warn" if total.failed_usd else "calm",
             ),
-            _each_card("A picture", paid.per_image_usd, f"{paid.images:,} pictures", paid),
+            _each_card("A picture", paid.per_image_usd, _of(paid.images, "picture"), paid),
             _each_card("An accepted portrait", paid.per_accepted_usd, f"{paid.accepted:,} accepted", paid),
             Card(
                 label="Against the estimates",
@@ -181,7 +181,7 @@ def _each_card(label: str, amount: Decimal | None, of: str, line: Line) -> Card:
 def _known_words(line: Line) -> str:
     unknown = f"{line.unknown:,} of unknown cost not in it" if line.unknown else ""
     refunds = f"{_dollars(line.refunded_usd)} came back" if line.refunded_usd else ""
-    return ", ".join(filter(None, (f"{line.known:,} requests", refunds, unknown)))
+    return ", ".join(filter(None, (_of(line.known, "request"), refunds, unknown)))
 
 
 def _by_day(sums: Costs) -> None:
@@ -561,6 +561,10 @@ def _colour(name: str) -> str:
     """A token's colour in the theme the person looks at."""
     light, dark = look.tokens()[f"--ps-{name}"]
     return dark if st.context.theme.type == "dark" else light
+
+
+def _of(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _dollars(amount: Decimal, *, fine: bool = False) -> str:

@@ -15,6 +15,7 @@ from audit.asking import told
 from audit.cards import Card
 from audit.look import say
 from audit.services import person, read, services
+from audit.tables import Sheet
 from core import attributes, budgets, health, proof, recovery
 from core.attributes import CellState
 from core.audit import costs, overview
@@ -132,6 +133,21 @@ def _room(name: str) -> str:
     return titles.get(name, name)
 
 
+def _sheet(found: Health) -> Sheet:
+    return Sheet(
+        name="health",
+        columns=("rule", "subject", "severity", "title", "sentence", "number", "at_least", "nearest", "page"),
+        rows=lambda: (
+            (
+                one.rule, one.subject, one.severity, one.title, one.sentence,
+                one.counted.number if one.counted else None, one.counted.more if one.counted else None, one.nearest,
+                navigation.href(one.page, **one.query),
+            )
+            for one in found.problems
+        ),
+    )  # fmt: skip
+
+
 # -- numbers ----------------------------------------------------------------------------------------------------------
 
 
@@ -218,7 +234,8 @@ def _autosave_card() -> Card:
     return Card(
         label="Auto-saved",
         value=share,
-        note=f"of {day.completed:,} portraits" + (f", {missing:,} missing" if missing else ""),
+        note=f"of {day.completed:,} {'portrait' if day.completed == 1 else 'portraits'}"
+        + (f", {missing:,} missing" if missing else ""),
         tone="bad" if missing else "good",
         spark=[_share(by_day.get(back)) for back in range(max(by_day), -1, -1)],
         href=navigation.href("autosave"),

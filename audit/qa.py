@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import streamlit as st
 
 from audit import qa_judging, qa_result, tables, words
-from audit.asking import asked, told
+from audit.asking import asked
 from audit.look import as_of, badge, head, nothing, say
 from audit.services import person, services
 from core import sampling
@@ -283,6 +283,6 @@ def _close(sample_id: UUID) -> None:
             sample_id, person(), services(), why=str(st.session_state.get("qa_close_why") or "")
         )
     except StudioError as error:
-        told(error)
+        qa_judging.refuse_next(error)
         return
     qa_judging.say_next("The sample is closed." if closed else "It was closed already.")

@@ -96,7 +96,8 @@ def _picture(item: SampleItem) -> None:
         )
         return
     try:
-        st.image(_bytes(*_owned(item.image_url, item.owner, LIBRARY)), width="stretch")
+        data = _bytes(*_owned(item.image_url, item.owner, LIBRARY))
+        st.image(data, width="stretch", alt=f"The portrait of {item.character}")
     except ObjectMissing:
         nothing("No such object", "The row names a file that is not stored any more. See the auto-save page.")
     except StudioError as error:
@@ -134,7 +135,7 @@ def _subject(item: SampleItem) -> None:
             data = _bytes(*_owned(item.reference_image_url, item.owner, REFERENCES))
         except (StudioError, BadRequest):
             return
-        st.image(data, caption="The reference to be matched", width=140)
+        st.image(data, caption="The reference to be matched", width=140, alt="The reference")
 
 
 def _verdicts(

@@ -4,6 +4,7 @@ and a test portrait through all of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import Enum
@@ -23,8 +24,9 @@ from core.audit import system, troubles
 from core.audit.troubles import QueueStand, Seen
 from core.db import health as kept
 from core.db import parts
+from core.db.health import State
 from core.errors import StudioError
-from core.health import part_words, queue_name
+from core.health import Severity, part_words, queue_name
 from core.settings import Settings
 from core.values import Role
 
@@ -40,6 +42,18 @@ _SCHEDULES = {
     "scan_if_asked": "Scans that people asked for",
     "watch": "Health rules and their news",
 }
+
+_RHYTHMS = tuple(
+    (re.compile(pattern), said)
+    for pattern, said in (
+        (r"\* \* \* \* \* \*/(\d+)", "every {} s"),
+        (r"\*/1 \* \* \* \*", "every minute"),
+        (r"\*/(\d+) \* \* \* \*", "every {} min"),
+        (r"(\d+) (?:\*|\*/1) \* \* \*", "every hour at :{:02}"),
+        (r"(\d+) \*/(\d+) \* \* \*", "every {1} hours at :{0:02}"),
+        (r"(\d+) (\d+) \* \* \*", "daily at {1:02}:{0:02}"),
+    )
+)  # cron's five fields, and the engine's sixth for seconds
 
 
 def draw() -> None:
@@ -137,19 +151,38 @@ def _schedules() -> None:
         [
             {
                 "What": _SCHEDULES.get(one.name, one.name),
-                "Last begun": one.last_run,
-                "Next": one.next_run,
-                "When (UTC)": one.expression,
+                "How often (UTC)": rhythm(one.expression),
+                "Last begun": words.ago(one.last_run) if one.last_run else "not yet",
+                "Next": _soon(one.next_run),
             }
             for one in found
         ],
         key="schedules",
         hide_index=True,
-        column_config={
-            "Last begun": st.column_config.DatetimeColumn(format="distance"),
-            "Next": st.column_config.DatetimeColumn(format="distance"),
-        },
     )
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        tables.files(_schedules_sheet(found))
+
+
+def _schedules_sheet(found: Sequence[parts.Scheduled]) -> Sheet:
+    return Sheet(
+        name="schedules",
+        columns=("name", "expression", "last_run", "next_run"),
+        rows=lambda: ((one.name, one.expression, one.last_run, one.next_run) for one in found),
+    )
+
+
+def _soon(at: datetime) -> str:
+    left = (at - datetime.now(UTC)).total_seconds()
+    return f"in {words.lasted(left)}" if left > 1 else "now"
+
+
+def rhythm(expression: str) -> str:
+    """A worker's clock in words, as far as it is one of the product's: every 5 s, every hour at :41, daily at 04:23."""
+    for pattern, said in _RHYTHMS:
+        if found := pattern.fullmatch(expression):
+            return said.format(*map(int, found.groups()))
+    return expression
 
 
 # -- what is outside --------------------------------------------------------------------------------------------------
@@ -190,7 +223,11 @@ def _outside_line(name: str, where: str, seen: Seen | None, *, key: str, pause: 
         if seen is None:
             tone, said = "calm", "not asked yet"
         else:
-            took = f" in {words.lasted(seen.seconds)}" if seen.ok and seen.seconds is not None else ""
+            took = (
+                f" in {words.lasted(max(seen.seconds, 0.001))}"
+                if seen.ok and seen.seconds is not None
+                else ""
+            )
             tone = "good" if seen.ok else "bad"
             said = f"{seen.sentence.rstrip('.')}{took}, {words.ago(seen.at)}"
         if pause:
@@ -264,13 +301,19 @@ def _changes() -> None:
         return
     titles = {rule.code: rule.title for rule in health.RULES}
     lines = [
-        f"<li>{badge('broken' if one.broken else 'well again', 'bad' if one.broken else 'good')}"
+        f"<li>{_change_badge(one)}"
         f"<span>{say(one.sentence if one.broken else titles.get(one.rule, one.rule))}</span>"
         f"<time>{say(words.ago(one.broken_since if one.broken else one.healed_at or one.seen_at))}</time></li>"
         for one in found[:8]
     ]
     if lines:
         st.html(f'<ol class="sy-changes">{"".join(lines)}</ol>')
+
+
+def _change_badge(one: State) -> str:
+    if not one.broken:
+        return badge("well again", "good")
+    return badge("broken", "bad") if one.severity == Severity.bad else badge("needs a look", "warn")
 
 
 def _send_test() -> None:

@@ -188,9 +188,9 @@ def find_cell(catalog: Catalog, category: str, value: str, style: str) -> Cell:
 
 
 def status(person: Person, services: Services) -> Matrix:
-    """Where each cell stands. Raises NotAllowed (needs qa, product or admin)."""
+    """Where each cell stands. Raises NotAllowed (needs qa, product or admin), QueryTimedOut."""
     _refuse_reader(person)
-    with services.db.as_user(person) as conn:
+    with services.db.as_reader(person) as conn:
         return read_matrix(conn, services)
 
 
@@ -418,9 +418,9 @@ class Maker:
 
 
 def makers(person: Person, services: Services) -> tuple[Maker, ...]:
-    """The models a run may choose from. Raises NotAllowed (needs qa, product or admin)."""
+    """The models a run may choose from. Raises NotAllowed (needs qa, product or admin), QueryTimedOut."""
     _refuse_reader(person)
-    with services.db.as_user(person) as conn:
+    with services.db.as_reader(person) as conn:
         where = plans.standings(models.pauses(conn), services)
         known = [
             one
@@ -577,9 +577,9 @@ def _metadata(wanted: AttributePlan, prompt: Prompt) -> dict[str, object]:
 
 
 def progress(run_id: UUID, person: Person, services: Services) -> Progress:
-    """Where a run stands now. Raises NotAllowed (needs qa, product or admin), NotFound."""
+    """Where a run stands now. Raises NotAllowed (needs qa, product or admin), NotFound, QueryTimedOut."""
     _refuse_reader(person)
-    with services.db.as_user(person) as conn:
+    with services.db.as_reader(person) as conn:
         run = attributes.run(conn, run_id)
         if run is None:
             raise NotFound("There is no such run of attribute images.")

@@ -63,9 +63,9 @@ def listing(person: Person, services: Services, *, of: PersonId | None = None) -
     """The budgets that concern a person, each with what is spent, held and left, hard ones first.
 
     `of` None: all budgets there are, which needs qa, product or admin, as do those of somebody else. Raises
-    NotAllowed.
+    NotAllowed, QueryTimedOut.
     """
-    with services.db.as_user(person) as conn:
+    with services.db.as_reader(person) as conn:
         return budgets.standings(conn, of)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from core import log
 from core.db import Connection
-from core.db.listening import notifications
+from core.db.listening import Stop, notifications
 from core.errors import StudioError
 from core.values import JobId, Person, Role
 
@@ -88,7 +88,7 @@ class Events:
         self._subscriptions: set[Subscription] = set()
         self._runs: set[tuple[str, threading.Event]] = set()
         self._guard = threading.Lock()
-        self._stop = threading.Event()
+        self._stop = Stop()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     def start(self) -> None:
@@ -100,6 +100,8 @@ class Events:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(2)
+        if not self._thread.is_alive():
+            self._stop.close()
 
     @contextlib.contextmanager
     def subscribe(self, person: Person) -> Generator[Subscription]:

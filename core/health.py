@@ -16,7 +16,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from uuid import UUID
 
-from core import attributes, recovery
+from core import attributes, findings, recovery
 from core.attributes import CellState
 from core.audit import autosave, library, troubles
 from core.audit.jobs import Counted
@@ -303,7 +303,7 @@ def _autosave(conn: Connection, around: _Around) -> Iterator[Problem]:
             sentence=f"{_many(found.counted, 'portrait fails', 'portraits fail')} one of the seven checks"
             f"{_since(found.oldest, around)}.",
             page="autosave",
-            query={"only": "broken"},
+            query={"broken": "true"},
             counted=found.counted,
         )
 
@@ -346,14 +346,17 @@ def _scan(conn: Connection, around: _Around) -> Iterator[Problem]:
 def _findings(conn: Connection, around: _Around) -> Iterator[Problem]:
     for one in troubles.families(conn):
         counted = Counted(number=one.number, more=one.number >= troubles.MOST_COUNTED)
+        only = findings.rule_of(one.example).title if one.rules == 1 else None
+        named = f": {only}" if only else f", of {one.rules} rules"
         yield Problem(
             rule="findings.open",
             subject=one.family,
             severity=Severity.warn,
-            title=f"Findings: {FAMILIES.get(one.family, one.family)}",
+            title=f"Findings about {FAMILIES.get(one.family, one.family)}",
             sentence=f"{_many(counted, 'finding is', 'findings are')} open, the oldest for "
-            f"{span(one.oldest, around.now)}.",
+            f"{span(one.oldest, around.now)}{named}.",
             page="library" if one.family == "library" else "findings",
+            query={"rule": only} if only and one.family != "library" else {},
             counted=counted,
         )
 

@@ -5,7 +5,7 @@ Each looks at its job again: one that changed since it was shown is refused in w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from uuid import UUID
 
@@ -102,6 +102,23 @@ def _found_purged(one: str, services: Services, tried: Tried) -> Outcome | None:
     return done(_PURGED) if noted else None
 
 
+def _refused_by_standing(
+    refusal: Callable[[rows.Standing], str],
+) -> Callable[[Sequence[str], Person, Services, Options], Mapping[str, str]]:
+    """A preview out of where each job stands, by one question for all."""
+
+    def preview(
+        ids: Sequence[str], person: Person, services: Services, _options: Options
+    ) -> Mapping[str, str]:
+        with services.db.as_user(person) as conn:
+            standing = rows.standing(conn, [job_of(one) for one in ids])
+        found = {one: standing.get(job_of(one)) for one in ids}
+        refusals = {one: refusal(job) if job is not None else _GONE for one, job in found.items()}
+        return {one: why for one, why in refusals.items() if why}
+
+    return preview
+
+
 # -- cancel -----------------------------------------------------------------------------------------------------------
 
 _CANCELLED = "It is cancelled; nothing was sent."
@@ -120,6 +137,15 @@ def _cancel(one: str, person: Person, services: Services, _options: Options) -> 
     if status is JobStatus.cancelled:
         return done(_CANCELLED)
     return done(_STOPPING) if status is JobStatus.processing else refused(f"It has ended already: {status}.")
+
+
+def _not_cancelled(job: rows.Standing) -> str:
+    """Why cancelling leaves a job as it is; empty where it would not."""
+    if job.status.is_final:
+        return f"It has ended already: {job.status}."
+    if job.runner != "studio":
+        return "This picture is made by the platform, which cannot be asked to stop."
+    return "Its provider was asked to stop already." if job.cancel_requested else ""
 
 
 def _found_cancelled(one: str, services: Services, _tried: Tried) -> Outcome | None:
@@ -146,13 +172,27 @@ def _ask_again(one: str, person: Person, services: Services, model_id: ModelId |
     second action, nor a click beside it buys the same picture twice.
     """
     with services.db.as_service() as conn:
+        rows.hold(conn, job_of(one))  # of two actions that come to this job at once, one waits here
         again = rows.asked_again(conn, job_of(one))
-    if again:
-        return refused(f"It was asked for again already: that is job {str(again[0].id)[:8]}.")
-    made = generation.retry(job_of(one), person, services, model_id=model_id)
+        if again:
+            return refused(f"It was asked for again already: that is job {str(again[0].id)[:8]}.")
+        made = generation.retry(job_of(one), person, services, model_id=model_id)
     if not made.created:
         return refused(f"It was asked for again already: that is job {str(made.job_id)[:8]}.")
     return done(_asked(made.job_id))
+
+
+def _not_asked_again(job: rows.Standing) -> str:
+    """Why asking again leaves a job as it is; empty where it would not."""
+    if job.again is not None:
+        return "It was asked for again already."
+    if job.runner != "studio":
+        return "This picture was not asked for here, so it cannot be asked for again."
+    if job.is_attribute_image:
+        return "This is an attribute image. Make it again under Attributes."
+    if job.status not in {JobStatus.failed, JobStatus.cancelled}:
+        return "This picture has not failed. Wait for it, or cancel it first."
+    return ""
 
 
 def _asked(job_id: UUID) -> str:
@@ -224,6 +264,7 @@ CANCEL = Deed(
     check=check_jobs,
     act=_cancel,
     found_done=_found_cancelled,
+    preview=_refused_by_standing(_not_cancelled),
 )
 RETRY = Deed(
     kind="retry",
@@ -233,6 +274,7 @@ RETRY = Deed(
     check=check_jobs,
     act=_retry,
     found_done=_found_asked,
+    preview=_refused_by_standing(_not_asked_again),
     prices=_prices_same,
 )
 ANOTHER_MODEL = Deed(
@@ -243,5 +285,6 @@ ANOTHER_MODEL = Deed(
     check=check_jobs,
     act=_another_model,
     found_done=_found_asked,
+    preview=_refused_by_standing(_not_asked_again),
     prices=_prices_other,
 )

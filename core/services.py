@@ -154,6 +154,13 @@ def set_up_database(dsn: str, settings: Settings, say: Callable[[str], None]) ->
 
 def insert_what_ships(conn: Connection, *, local_person: bool) -> None:
     """The catalogue's models and prices where they are missing, and the local person's row."""
+    with conn.pipeline():
+        _insert_models(conn)
+        if local_person:
+            people.insert_missing(conn, LOCAL_PERSON.id, "local@studio.invalid")
+
+
+def _insert_models(conn: Connection) -> None:
     for model in catalog.load().models:
         models.insert_missing_provider(conn, model.provider, provider_name(model.provider))
         models.insert_missing_model(
@@ -168,8 +175,6 @@ def insert_what_ships(conn: Connection, *, local_person: bool) -> None:
         )
         for price in model.prices:
             models.insert_missing_price(conn, provider=model.provider, model_key=model.model_key, price=price)
-    if local_person:
-        people.insert_missing(conn, LOCAL_PERSON.id, "local@studio.invalid")
 
 
 @contextlib.contextmanager
@@ -186,7 +191,9 @@ def open_services(settings: Settings) -> Generator[Services]:
         dsn = _database_address(settings, stack)
         refuse_unadopted(dsn)
         set_up_database(dsn, settings, lambda _line: None)
-        db = Database.open(dsn, max_size=_CONNECTIONS, share_with_team=settings.shares_with_team)
+        db = Database.open(
+            dsn, max_size=_CONNECTIONS, share_with_team=settings.shares_with_team, was_looked_at=True
+        )
         stack.callback(db.close)
         events = Events(db.connect, shares=settings.shares_with_team)
         events.start()

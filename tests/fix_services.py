@@ -84,7 +84,12 @@ def build(no_settings_around, dsn, tmp_path, fal) -> Iterator[Build]:
 
 @contextlib.contextmanager
 def _opened(dsn: str, settings: Settings, providers: tuple[str, ...], fal_url: str) -> Iterator[Services]:
-    db = Database.open(dsn, max_size=settings.worker_threads + 8, share_with_team=settings.shares_with_team)
+    db = Database.open(
+        dsn,
+        max_size=settings.worker_threads + 8,
+        share_with_team=settings.shares_with_team,
+        was_looked_at=True,  # by the migration of its template
+    )
     events = Events(db.connect, shares=settings.shares_with_team)
     events.start()
     with (

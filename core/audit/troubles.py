@@ -50,7 +50,8 @@ class Family:
     family: str
     number: int
     oldest: datetime
-    example: str  # a rule of it
+    example: str  # a rule of it, the only one where `rules` is 1
+    rules: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +231,7 @@ def families(conn: Connection, *, most: int = MOST_COUNTED) -> Sequence[Family]:
         return cursor.execute(
             """
             SELECT split_part(rule, '.', 1) AS family, count(*) AS number, min(first_seen) AS oldest,
-                min(rule) AS example
+                min(rule) AS example, count(DISTINCT rule) AS rules
             FROM (SELECT f.rule, f.first_seen FROM studio.findings f
                   WHERE f.mended_at IS NULL AND f.set_aside_at IS NULL
                   ORDER BY f.last_seen DESC LIMIT %s) open

@@ -67,15 +67,19 @@ class Database:
         return "Database()"  # the address may hold a password
 
     @classmethod
-    def open(cls, dsn: str, *, max_size: int = 16, share_with_team: bool) -> Database:
+    def open(
+        cls, dsn: str, *, max_size: int = 16, share_with_team: bool, was_looked_at: bool = False
+    ) -> Database:
         """Reach the server at `dsn`, look whether it will do, and open a pool of at most `max_size`.
 
-        `share_with_team` is TEAM_SHARING (SPEC "Data"). Raises DatabaseUnavailable where nothing answers;
+        `share_with_team` is TEAM_SHARING (SPEC "Data"). `was_looked_at`: `migrate` has just looked whether the server
+        will do, and it is not looked at twice. Raises DatabaseUnavailable where nothing answers;
         SetupFailed where the address is wrong, the sign-in is refused, the server is older than Postgres 15,
         or a transaction-mode pooler stands in between.
         """
         settings = session_settings(share_with_team=share_with_team)
-        refuse_unfit(dsn)
+        if not was_looked_at:
+            refuse_unfit(dsn)
         pool = ConnectionPool(
             _address(dsn),
             connection_class=psycopg.Connection[tuple[Any, ...]],

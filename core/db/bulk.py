@@ -18,7 +18,7 @@ from psycopg.rows import class_row
 
 from core.db import Connection
 from core.errors import LeaseLost
-from core.values import JobId, ModelId
+from core.values import JobId, JobStatus, ModelId
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +93,18 @@ class Again(NamedTuple):
     id: UUID
     user_id: UUID
     created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where a job stands, as a preview needs it. `again`: the job that asked for the same once more."""
+
+    id: UUID
+    status: JobStatus
+    runner: str
+    cancel_requested: bool
+    is_attribute_image: bool
+    again: UUID | None
 
 
 # -- what a person does -----------------------------------------------------------------------------------------------
@@ -311,6 +323,35 @@ def asked_again(conn: Connection, job_id: JobId) -> list[Again]:
         (job_id,),
     ).fetchall()
     return [Again(*row) for row in rows]
+
+
+def hold(conn: Connection, job_id: JobId) -> None:
+    """Until this transaction ends, no other one holds this job for asking again."""
+    conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('ask_again:' || %s::text, 0))", (job_id,))
+
+
+def standing(conn: Connection, job_ids: Sequence[JobId]) -> dict[UUID, Standing]:
+    """Where these jobs stand, as the person of this connection sees them."""
+    found = conn.execute(
+        """
+        SELECT j.id, j.status, j.runner, j.cancel_requested,
+            coalesce(j.metadata ->> 'destination', '') = 'attribute_image',
+            (SELECT a.id FROM public.jobs a WHERE a.retried_from = j.id ORDER BY a.created_at LIMIT 1)
+        FROM public.jobs j WHERE j.id = ANY(%s)
+        """,
+        (list(job_ids),),
+    ).fetchall()
+    return {
+        row[0]: Standing(
+            id=row[0],
+            status=JobStatus(row[1]),
+            runner=row[2],
+            cancel_requested=row[3],
+            is_attribute_image=row[4],
+            again=row[5],
+        )
+        for row in found
+    }
 
 
 def prices_again(

@@ -307,8 +307,9 @@ def see(conn: Connection, scan_id: UUID, found: Sequence[ObjectInfo]) -> None:
 
 
 def forget_unseen(conn: Connection, scan_id: UUID) -> None:
-    """What the listing did not meet again is not there any more."""
+    """What the listing did not meet again is not there any more. The planner learns how many there are now."""
     conn.execute("DELETE FROM studio.stock_objects WHERE seen_in <> %s", (scan_id,))
+    conn.execute("ANALYZE studio.stock_objects")
 
 
 def name(conn: Connection, scan_id: UUID, named: Sequence[Named]) -> dict[Address, int]:
@@ -316,29 +317,28 @@ def name(conn: Connection, scan_id: UUID, named: Sequence[Named]) -> dict[Addres
 
     The first row that wants an object is the one it belongs to. `named` holds each address once.
     """
+    # Of a row that another one named in this scan already, what it learned stays, unless that one did not want it.
+    here = "coalesce(o.named_in = %(scan)s, false)"
+    stays = f"({here} AND (o.is_wanted OR NOT n.is_wanted))"
     rows = conn.execute(
-        r"""
+        rf"""
         UPDATE studio.stock_objects o SET named_in = %(scan)s,
-            is_wanted = n.is_wanted OR (kept.is_here AND o.is_wanted),
-            is_picture = (n.is_picture AND o.path ~* '\.(png|jpe?g|webp|avif)$') OR (kept.is_here AND o.is_picture),
-            table_name = CASE WHEN kept.stays THEN o.table_name ELSE n.table_name END,
-            row_id = CASE WHEN kept.stays THEN o.row_id ELSE n.row_id END,
-            owner = CASE WHEN kept.stays THEN o.owner ELSE n.owner END,
-            character_id = CASE WHEN kept.stays THEN coalesce(o.character_id, n.character_id) ELSE n.character_id END,
-            want_size = CASE WHEN kept.stays THEN coalesce(o.want_size, n.want_size) ELSE n.want_size END,
-            want_sha256 = CASE WHEN kept.stays THEN coalesce(o.want_sha256, n.want_sha256) ELSE n.want_sha256 END,
+            is_wanted = n.is_wanted OR ({here} AND o.is_wanted),
+            is_picture = (n.is_picture AND o.path ~* '\.(png|jpe?g|webp|avif)$') OR ({here} AND o.is_picture),
+            table_name = CASE WHEN {stays} THEN o.table_name ELSE n.table_name END,
+            row_id = CASE WHEN {stays} THEN o.row_id ELSE n.row_id END,
+            owner = CASE WHEN {stays} THEN o.owner ELSE n.owner END,
+            character_id = CASE WHEN {stays} THEN coalesce(o.character_id, n.character_id) ELSE n.character_id END,
+            want_size = CASE WHEN {stays} THEN coalesce(o.want_size, n.want_size) ELSE n.want_size END,
+            want_sha256 = CASE WHEN {stays} THEN coalesce(o.want_sha256, n.want_sha256) ELSE n.want_sha256 END,
             phash = CASE WHEN n.is_picture THEN coalesce(o.phash, n.phash) ELSE o.phash END,
-            is_blank = CASE WHEN o.decoded_at IS NULL THEN n.is_blank OR (kept.is_here AND o.is_blank) ELSE o.is_blank END
+            is_blank = CASE WHEN o.decoded_at IS NULL THEN n.is_blank OR ({here} AND o.is_blank) ELSE o.is_blank END
         FROM jsonb_to_recordset(%(named)s::jsonb) AS n (
             bucket text, path text, table_name text, row_id text, is_picture boolean, is_wanted boolean, owner uuid,
-            character_id uuid, want_size bigint, want_sha256 text, phash text, is_blank boolean),
-            LATERAL (SELECT coalesce(here.o_named = %(scan)s, false) AS is_here,
-                            coalesce(here.o_named = %(scan)s, false) AND (here.o_wanted OR NOT n.is_wanted) AS stays
-                     FROM (SELECT x.named_in AS o_named, x.is_wanted AS o_wanted FROM studio.stock_objects x
-                           WHERE x.bucket = n.bucket AND x.path = n.path) here) kept
+            character_id uuid, want_size bigint, want_sha256 text, phash text, is_blank boolean)
         WHERE o.bucket = n.bucket AND o.path = n.path
         RETURNING o.bucket, o.path, o.size
-        """,
+        """.encode(),
         {"scan": scan_id, "named": json.dumps([_as_named(one) for one in named])},
     ).fetchall()
     return {Address(bucket, path): size for bucket, path, size in rows}

@@ -7,12 +7,14 @@ The key goes only to the origins that were named, whatever address a reply holds
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
+from functools import cache
 from http import HTTPStatus
 from typing import cast
 
@@ -84,7 +86,13 @@ class _AskAgain(Exception):
 
 def new_client() -> httpx.Client:
     """A client fit for paid requests; it knows no key and follows no redirects."""
-    return httpx.Client(timeout=TIMEOUT, limits=LIMITS, follow_redirects=False)
+    return httpx.Client(timeout=TIMEOUT, limits=LIMITS, follow_redirects=False, verify=_trusted())
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Whom we believe; read once: it takes longer than the rest of a client."""
+    return httpx.create_ssl_context()
 
 
 # The provider read the request and said no. Any other 4xx (408, 409, 425, 499 …) may come from a proxy after the

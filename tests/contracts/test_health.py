@@ -226,10 +226,20 @@ def test_findings_are_told_by_family_and_auto_saves_are_told_once(services, pict
             conn.execute("SELECT studio.note_finding('job.which_character', 'jobs', %s, 'x')", (str(number),))
         conn.execute("SELECT studio.note_finding('autosave.no_portrait', 'jobs', 'x', 'x')")
 
-    findings = [one for one in health.look(WATCHER, services).problems if one.rule == "findings.open"]
+    [told] = [one for one in health.look(WATCHER, services).problems if one.rule == "findings.open"]
 
-    assert [(one.subject, one.counted.number) for one in findings] == [("job", 3)]
-    assert "3 findings are open" in findings[0].sentence
+    assert (told.subject, told.counted.number) == ("job", 3)
+    assert "3 findings are open" in told.sentence
+    assert "Which character is it?" in told.sentence
+    assert told.query == {"rule": "Which character is it?"}
+
+
+def test_findings_that_were_set_aside_are_no_problem(services, pictured):
+    with services.db.as_service() as conn:
+        conn.execute("SELECT studio.note_finding('job.which_character', 'jobs', '1', 'x')")
+        conn.execute("UPDATE studio.findings SET set_aside_at = now(), set_aside_why = 'it is right'")
+
+    assert found(services) == {}
 
 
 @pytest.mark.parametrize(
@@ -390,13 +400,20 @@ def test_an_editor_and_a_customer_do_not_see_the_health_of_the_whole(services, a
 
 def test_looking_changes_nothing(services, ana):
     a_waiting_job(ana, services, a_character(ana, services))
-    before = builders.rows(
-        services.db, "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables"
-    )
+    tables = ("health_state", "health_looks", "health_notices", "findings", "audit_events")
+    standing = {name: builders.rows(services.db, f"SELECT * FROM studio.{name}") for name in tables}
 
     health.look(WATCHER, services)
 
-    after = builders.rows(
-        services.db, "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables"
-    )
-    assert after == before
+    assert {name: builders.rows(services.db, f"SELECT * FROM studio.{name}") for name in tables} == standing
+
+
+def test_a_rule_could_not_write_if_it_tried(services, pictured, monkeypatch):
+    def writes(conn, *_):
+        conn.execute("INSERT INTO studio.health_looks (name, ok, sentence) VALUES ('x', true, 'x')")
+
+    monkeypatch.setattr(troubles, "stuck", writes)
+    [unasked] = health.look(WATCHER, services).unanswered
+
+    assert unasked.rule == "jobs.stuck"
+    assert builders.rows(services.db, "SELECT name FROM studio.health_looks") == []

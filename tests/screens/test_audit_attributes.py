@@ -562,6 +562,35 @@ def test_product_adds_a_value_and_has_it_made_for_at_most_a_dollar(browser, dash
     assert desk.watch.complaints == []
 
 
+def test_product_rejects_several_at_once_and_the_matrix_keeps_its_pictures(
+    browser, dashboard, services, made, eventually
+):
+    small = {"viewport": {"width": 1024, "height": 768}, "color_scheme": "dark"}
+
+    with visit(browser, f"{dashboard}/attributes?live=false", **small) as desk:
+        page = desk.page
+        page.locator(".st-key-attributes_selecting label").click(timeout=30_000)
+        settled(page)
+        for name in ("Slim, Anime", "Stocky, Anime"):
+            page.get_by_role("button", name=f"{name}: To review").click()
+            expect(page.get_by_role("button", name=f"{name}, chosen: To review")).to_be_attached()
+            settled(page)
+        shown = page.get_by_role("button", name="Slim, Anime, chosen").evaluate(
+            "part => getComputedStyle(part).backgroundImage"
+        )
+        assert shown.startswith('url("data:image/webp')
+        page.locator(".st-key-reject_images button").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Why?").fill("the light is too hard")
+        dialog.get_by_role("button", name="Reject 2 pictures").click()
+        eventually(
+            lambda: [review_of(cell, services) for cell in (SLIM, STOCKY)] == ["rejected"] * 2, seconds=20
+        )
+
+    assert review_of(TWENTIES, services) == "pending"
+    assert desk.watch.complaints == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_matrix_fits_a_phone_and_its_tiles_have_their_pictures(browser, dashboard, made, scheme):
     phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme}

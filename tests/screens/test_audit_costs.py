@@ -64,7 +64,7 @@ def test_one_request_is_summed_in_words(pages, world):
 
     assert "$0.04" in said
     assert "+$0.01" in said  # against its estimate
-    assert "1 requests" in said
+    assert "1 request" in said
     assert "An accepted portrait was not deleted" in said
 
 

@@ -116,7 +116,7 @@ def test_one_made_portrait_is_counted_with_its_time_and_that_it_was_saved(pages,
 
     assert "1 completed, 0 failed, 0 cancelled" in said
     assert "100.0%" in said
-    assert "of 1 portraits" in said
+    assert "of 1 portrait" in said
     assert "44 of 44" in said
 
 

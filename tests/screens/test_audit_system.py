@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 from pydantic import SecretStr
 
+from audit.system import rhythm
 from core import notices, worker
 from core.auth import LOCAL_PERSON
 from core.db import parts
@@ -77,6 +78,22 @@ def test_the_queue_is_told_in_words(pages, services):
 
     assert "1 waiting" in said
     assert "Pictures at" in said
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("* * * * * */5", "every 5 s"),
+        ("*/1 * * * *", "every minute"),
+        ("*/15 * * * *", "every 15 min"),
+        ("23 4 * * *", "daily at 04:23"),
+        ("41 */1 * * *", "every hour at :41"),
+        ("41 */6 * * *", "every 6 hours at :41"),
+        ("0 4 1 * *", "0 4 1 * *"),
+    ],
+)
+def test_a_clock_is_said_in_words(expression, said):
+    assert rhythm(expression) == said
 
 
 def test_the_store_is_asked_on_press_and_its_age_is_said(pages, services, monkeypatch):
@@ -176,7 +193,7 @@ def test_what_broke_and_healed_is_listed(pages, services):
     notices.watch(services)
     said = text_of(pages("system"))
 
-    assert "broken" in said
+    assert "needs a look" in said
     assert "44 of 44 pictures" in said
 
 
@@ -224,7 +241,7 @@ def test_a_test_portrait_shows_each_step_and_clears_itself_away(pages, services)
     said = text_of(page)
 
     assert "Everything works." in page.success[0].value
-    assert said.count('data-state="done"') == 5
+    assert said.count('<li data-state="done"') == 5
     assert "bin for 7 days" in said
     assert rows(services.db, "SELECT id FROM public.characters WHERE deleted_at IS NULL") == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,33 +24,52 @@ from tests.screens.dashboard import answers, running, settled
 WINDOWS = {"desktop": {"width": 1440, "height": 900}, "laptop": {"width": 1024, "height": 768}}
 THEMES = ("light", "dark")
 QUALITY = 80  # of a WebP
+_NAMED = re.compile(r"\{([A-Za-z_.]+)\}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A page in one state: its `address`, and what a person does there before the picture is taken."""
+    """A page in one state: its `address` (`{NAME}` is the job of a planted defect), and what a person does there before
+    the picture is taken.
+    """
 
     address: str
     does: Callable[[Page], None] = lambda _page: None
 
 
-def press(name: str) -> Callable[[Page], None]:
-    """Presses the first button of that name."""
-    return lambda page: page.get_by_role("button", name=name).first.click()
+def press(*names: str) -> Callable[[Page], None]:
+    """Presses buttons of these names, one after the other."""
+
+    def does(page: Page) -> None:
+        for name in names:
+            page.get_by_role("button", name=name).first.click()
+            settled(page)
+
+    return does
 
 
 PICTURES: Mapping[str, Picture] = {
     "audit-overview": Picture(address=""),
     "audit-jobs": Picture(address="jobs"),
+    "audit-jobs-causes": Picture(address="jobs?show=Causes+of+failure"),
+    "audit-jobs-mistake": Picture(address="jobs?q=statsu:failed"),
+    "audit-jobs-found": Picture(address="jobs?q=status:failed+provider:novita"),
+    "audit-job-story": Picture(address="jobs?job={autosave.NO_PORTRAIT}"),
     "audit-stuck": Picture(address="stuck"),
+    "audit-stuck-recover": Picture(address="stuck", does=press("Recover all")),
     "audit-autosave": Picture(address="autosave"),
+    "audit-autosave-one": Picture(address="autosave?job={autosave.NO_PORTRAIT}"),
     "audit-findings": Picture(address="findings"),
     "audit-library": Picture(address="library"),
+    "audit-library-twice": Picture(address="library", does=press("There twice")),
     "audit-attributes": Picture(address="attributes"),
+    "audit-attributes-review": Picture(address="attributes", does=press("Review")),
+    "audit-attributes-options": Picture(address="attributes?view=Values+and+styles"),
     "audit-qa": Picture(address="qa"),
     "audit-costs": Picture(address="costs"),
     "audit-activity": Picture(address="activity"),
     "audit-system": Picture(address="system"),
+    "audit-views": Picture(address="stuck?what=stuck", does=press("Views")),
 }
 
 
@@ -58,12 +78,21 @@ def take(named: list[str], folder: Path) -> None:
     chosen = {name: one for name, one in PICTURES.items() if not named or any(part in name for part in named)}
     if not chosen:
         return
-    with demo_world() as (url, _), sync_playwright() as playwright:
+    with demo_world() as (url, world), sync_playwright() as playwright:
         browser = launch(playwright)
+        jobs = {one.code: one.job for one in world.planted}
         for name, picture in chosen.items():
+            address = _NAMED.sub(lambda found: jobs[found[1]], picture.address)
             for window in WINDOWS:
                 for theme in THEMES:
-                    _take(browser, url, picture, window, theme, folder / f"{name}-{window}-{theme}.webp")
+                    _take(
+                        browser,
+                        f"{url}/{address}",
+                        picture,
+                        window,
+                        theme,
+                        folder / f"{name}-{window}-{theme}.webp",
+                    )
             print(f"  {name}", flush=True)
         browser.close()
 
@@ -82,8 +111,7 @@ def demo_world() -> Iterator[tuple[str, World]]:
 
 def _take(browser: Browser, url: str, picture: Picture, window: str, theme: str, path: Path) -> None:
     look = {"viewport": WINDOWS[window], "color_scheme": theme, "reduced_motion": "reduce"}
-    mark = "&" if "?" in picture.address else "?"
-    with visit(browser, f"{url}/{picture.address}{mark}live=false", **look) as desk:
+    with visit(browser, f"{url}{'&' if '?' in url else '?'}live=false", **look) as desk:
         settled(desk.page)
         picture.does(desk.page)
         desk.page.wait_for_load_state("networkidle")
