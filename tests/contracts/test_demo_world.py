@@ -6,11 +6,13 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
+from typer.testing import CliRunner
 
 from core import (
     attributes,
     budgets,
     bulk,
+    cli,
     demo,
     health,
     matching,
@@ -499,3 +501,32 @@ def test_its_damage_is_only_what_other_writers_can_do_two_primaries_cannot_be(se
 
     with pytest.raises(Conflict), services.db.as_service() as conn, demo_rows.before_the_studio(conn):
         conn.execute("UPDATE character_portraits SET is_primary = true WHERE id = %s", [portrait])
+
+
+def test_the_command_prints_what_is_planted_and_a_second_run_says_that_it_stands(
+    no_settings_around, services, world, monkeypatch
+):
+    monkeypatch.setenv("DATABASE_URL", services.db.dsn)
+    monkeypatch.setenv("STUDIO_HOME", str(services.settings.home))
+    before = digests(services)
+
+    answer = CliRunner().invoke(cli.app, ["demo", "--innocent"])
+
+    said = " ".join(answer.output.split())
+    assert answer.exit_code == 0
+    assert "The demo world stands already; nothing was changed" in said
+    assert f"{len(world.planted)} defects" in said
+    assert f"{len(world.innocent)} things that only look wrong" in said
+    assert digests(services) == before
+
+
+def test_the_command_says_why_it_makes_none_here(no_settings_around, build, monkeypatch):
+    lived_in = build(providers=("sketch",))
+    builders.a_character(builders.a_person(lived_in.db, "ana", Role.editor), lived_in)
+    monkeypatch.setenv("DATABASE_URL", lived_in.db.dsn)
+    monkeypatch.setenv("STUDIO_HOME", str(lived_in.settings.home))
+
+    answer = CliRunner().invoke(cli.app, ["demo"])
+
+    assert answer.exit_code == 1
+    assert "DEMO_NOT_HERE" in answer.output

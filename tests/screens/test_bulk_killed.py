@@ -67,6 +67,27 @@ def kill_when(process, services, number):
     return over(services)
 
 
+def assert_each_row_once(services, shown, late):
+    """Every row that was shown has exactly one answer, and no other row was touched."""
+    items = rows(services.db, "SELECT item_id, state, tries, sentence FROM studio.bulk_items ORDER BY place")
+    assert [item[0] for item in items] == shown
+    assert [item[1] for item in items] == ["done"] * (ROWS - GONE) + ["refused"] * GONE
+    assert {item[3] for item in items[-GONE:]} == {
+        "It has ended already (cancelled); there is nothing to purge."
+    }
+    tries = Counter(item[2] for item in items)
+    assert tries[1] + tries[2] == ROWS
+    assert tries[2] <= 2  # the rows it died at
+    assert sorted(purged(services)) == sorted(shown[:-GONE])  # each once
+    untouched = rows(services.db, "SELECT status, error_code FROM jobs WHERE id = ANY(%s::uuid[])", (late,))
+    assert [tuple(row) for row in untouched] == [("processing", None)] * len(late)
+    assert one(
+        services.db,
+        "SELECT (after ->> 'done')::int, (after ->> 'refused')::int FROM studio.audit_events WHERE action = 'bulk_ended'",
+    ) == (ROWS - GONE, GONE)
+    assert one(services.db, "SELECT count(*) FROM studio.audit_events WHERE action = 'bulk_resumed'") == 2
+
+
 @pytest.mark.timeout(1800)
 def test_a_bulk_action_killed_in_the_middle_is_resumed_reported_exactly_and_touches_nothing_else(
     browser, services, dsn, tmp_path, eventually
@@ -121,20 +142,4 @@ def test_a_bulk_action_killed_in_the_middle_is_resumed_reported_exactly_and_touc
             expect(desk.page.get_by_role("button", name="Purge all 50 shown")).to_be_visible(timeout=60_000)
         assert desk.watch.complaints == []
 
-    items = rows(services.db, "SELECT item_id, state, tries, sentence FROM studio.bulk_items ORDER BY place")
-    assert [item[0] for item in items] == shown
-    assert [item[1] for item in items] == ["done"] * (ROWS - GONE) + ["refused"] * GONE
-    assert {item[3] for item in items[-GONE:]} == {
-        "It has ended already (cancelled); there is nothing to purge."
-    }
-    tries = Counter(item[2] for item in items)
-    assert tries[1] + tries[2] == ROWS
-    assert tries[2] <= 2  # the rows it died at
-    assert sorted(purged(services)) == sorted(shown[:-GONE])  # each once
-    untouched = rows(services.db, "SELECT status, error_code FROM jobs WHERE id = ANY(%s::uuid[])", (late,))
-    assert [tuple(row) for row in untouched] == [("processing", None)] * len(late)
-    assert one(
-        services.db,
-        "SELECT (after ->> 'done')::int, (after ->> 'refused')::int FROM studio.audit_events WHERE action = 'bulk_ended'",
-    ) == (ROWS - GONE, GONE)
-    assert one(services.db, "SELECT count(*) FROM studio.audit_events WHERE action = 'bulk_resumed'") == 2
+    assert_each_row_once(services, shown, late)
