@@ -34,7 +34,7 @@ from core.db import Connection
 from core.values import PersonId
 
 LOOKED_AT = 20_000  # rows of a way that are sifted for one page or one set of counts
-LOOKED_AT_COSTS = 10_000  # the same where each row's ledger is asked
+LOOKED_AT_COSTS = 6_000  # the same where each row's ledger is asked
 _PROBED = 5_000  # rows that tell a narrow way from a broad one
 _MOST_BRANCHES = 40  # values of one way that are merged in order
 _MOST_FOUND = 200  # rows that one short id may mean
