@@ -194,7 +194,13 @@ def _others(story: Story) -> list[ModelChoice]:
 
 
 def _label(one: ModelChoice) -> str:
-    return f"{one.model.display_name}, {words.provider(one.model.provider)}, {one.price_words}"
+    provider = words.provider(one.model.provider)
+    named = (
+        one.model.display_name
+        if provider in one.model.display_name
+        else f"{one.model.display_name}, {provider}"
+    )
+    return f"{named}, {one.price_words}"
 
 
 def _ask_cancel(story: Story) -> None:

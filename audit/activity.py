@@ -161,9 +161,14 @@ def _line(event: Event) -> str:
     return (
         f'<li class="au-event"><time title="{say(words.moment(event.at))}">{say(words.clock(event.at))}</time>'
         f"<div><h3>{say(activity_words.action(event.action))}</h3>"
-        f'<p class="au-by"><span>{say(who[:1].upper() + who[1:])}</span>{_row(event)}</p>{why}'
+        f'<p class="au-by"><span>{say(_begun(who, event))}</span>{_row(event)}</p>{why}'
         f"{_changes(activity.changes(event))}</div></li>"
     )
+
+
+def _begun(who: str, event: Event) -> str:
+    """Who did it at the beginning of a line; an id keeps its letters."""
+    return who if event.who is not None and who == words.short(event.who) else who[:1].upper() + who[1:]
 
 
 def _row(event: Event) -> str:

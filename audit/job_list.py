@@ -148,29 +148,29 @@ def _is_choosing() -> bool:
 
 def _choose(rows: Sequence[JobRow]) -> None:
     """The rows with a box before each, and what can be done with those that are ticked."""
-    key = _key_of(rows)
-    chosen = _ticked(key, rows)
-    with st.container(horizontal=True, vertical_alignment="center", key="bulk_bar"):
-        said = (
-            f"{len(chosen)} of {len(rows)} chosen" if chosen else "Tick rows, or the box above them for all"
-        )
-        st.html(f'<p class="au-looked"><b>{said}</b></p>', width="stretch")
-        for kind in filter(bulk.may, _KINDS):
-            st.button(
-                DEEDS[kind].title,
-                key=f"bulk_{kind}",
-                disabled=not chosen,
-                on_click=bulk.ask,
-                args=(kind, [_as_shown(row) for row in chosen]),
-            )
+    bar = st.container(horizontal=True, vertical_alignment="center", key="bulk_bar")
     frame = _frame(rows)
     left = [name for name in frame.data.columns if name != "Took"]  # the boxes take its place
-    st.dataframe(frame, key=key, on_select="rerun", selection_mode="multi-row", column_order=left, **_GRID)
+    ticked = st.dataframe(
+        frame, key=_key_of(rows), on_select="rerun", selection_mode="multi-row", column_order=left, **_GRID
+    )
+    chosen = [rows[place] for place in ticked.selection.rows if place < len(rows)]
+    with bar:
+        _offer(chosen, len(rows))
 
 
-def _ticked(key: str, rows: Sequence[JobRow]) -> list[JobRow]:
-    places = st.session_state[key].selection.rows if key in st.session_state else []
-    return [rows[place] for place in places if place < len(rows)]
+def _offer(chosen: Sequence[JobRow], number: int) -> None:
+    """What can be done with the chosen rows by this person."""
+    said = f"{len(chosen)} of {number} chosen" if chosen else "Tick rows, or the box above them for all"
+    st.html(f'<p class="au-looked"><b>{said}</b></p>', width="stretch")
+    for kind in filter(bulk.may, _KINDS):
+        st.button(
+            DEEDS[kind].title,
+            key=f"bulk_{kind}",
+            disabled=not chosen,
+            on_click=bulk.ask,
+            args=(kind, [_as_shown(row) for row in chosen]),
+        )
 
 
 def _as_shown(row: JobRow) -> Shown:

@@ -214,7 +214,11 @@ def _at_risk(wanted: StuckFilter) -> None:
 
 def _counts(wanted: StuckFilter) -> Mapping[Trouble, Counted | None]:
     given = recovery.look(services())
-    counted = {kind: asked(partial(stuck.count, trouble=kind, wanted=wanted, look=given)) for kind in Trouble}
+    counted: dict[Trouble, Counted | None] = {}
+    for kind in Trouble:  # where one count took too long the others would too, five seconds each
+        given_up = None in counted.values()
+        question = partial(stuck.count, trouble=kind, wanted=wanted, look=given)
+        counted[kind] = None if given_up else asked(question)
     with st.container(horizontal=True, key="stuck_counts"):
         for kind, number in counted.items():
             _count(kind, number, alone=wanted.trouble is kind)

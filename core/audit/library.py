@@ -181,6 +181,25 @@ _FIND = """
 """
 
 
+_OPEN = """
+    o.mended_at IS NULL AND o.set_aside_at IS NULL AND (%(after)s::bigint IS NULL OR k.finding_id > %(after)s)
+    AND (%(before)s::bigint IS NULL OR k.finding_id < %(before)s)
+"""
+# Kind by kind, each along its own index; a character's findings are few and are read by the character.
+_OF_KINDS = f"""
+    SELECT found.finding_id FROM unnest(%(kinds)s::text[]) AS wanted (kind)
+    CROSS JOIN LATERAL (
+        SELECT k.finding_id FROM studio.stock_marks k JOIN studio.findings o ON o.id = k.finding_id
+        WHERE k.kind = wanted.kind AND {_OPEN} ORDER BY k.finding_id {{direction}} LIMIT %(limit)s) found
+    ORDER BY found.finding_id {{direction}} LIMIT %(limit)s
+"""
+_OF_CHARACTER = f"""
+    SELECT k.finding_id FROM studio.stock_marks k JOIN studio.findings o ON o.id = k.finding_id
+    WHERE k.character_id = %(character)s AND k.kind = ANY(%(kinds)s::text[]) AND {_OPEN}
+    ORDER BY k.finding_id {{direction}} LIMIT %(limit)s
+"""
+
+
 def page(
     conn: Connection,
     kinds: Sequence[str],
@@ -195,19 +214,11 @@ def page(
     """
     backwards = after is not None
     direction = "" if backwards else "DESC"
+    chosen = _OF_KINDS if character_id is None else _OF_CHARACTER
     with conn.cursor(row_factory=class_row(Find)) as cursor:
         found = cursor.execute(
             f"""
-            {_FIND} WHERE m.finding_id IN (
-                SELECT found.finding_id FROM unnest(%(kinds)s::text[]) AS wanted (kind)
-                CROSS JOIN LATERAL (
-                    SELECT k.finding_id FROM studio.stock_marks k JOIN studio.findings o ON o.id = k.finding_id
-                    WHERE k.kind = wanted.kind AND o.mended_at IS NULL AND o.set_aside_at IS NULL
-                      AND (%(after)s::bigint IS NULL OR k.finding_id > %(after)s)
-                      AND (%(before)s::bigint IS NULL OR k.finding_id < %(before)s)
-                      AND (%(character)s::uuid IS NULL OR k.character_id = %(character)s)
-                    ORDER BY k.finding_id {direction} LIMIT %(limit)s) found
-                ORDER BY found.finding_id {direction} LIMIT %(limit)s)
+            {_FIND} WHERE m.finding_id IN ({chosen.format(direction=direction)})
             ORDER BY m.finding_id {direction}
             """,
             {
