@@ -58,7 +58,8 @@ _DURATION = re.compile(
 @dataclass(frozen=True)
 class Walk:
     """One walk through all pages: milliseconds by page, of an empty page at the root and at an address of its own (there
-    Streamlit's own script looks in the wrong place first), of the overview's rerun; megabytes, the slowest question.
+    Streamlit's own script looks in the wrong place first), of the overview's rerun; megabytes; the slowest question of
+    the overview and of the other pages, once warm.
     """
 
     loads: dict[str, float]
@@ -66,8 +67,8 @@ class Walk:
     empty_deep: float
     rerun: float
     memory: float
-    slowest: float
-    question: str
+    slowest: tuple[float, str]
+    slowest_elsewhere: tuple[float, str]
 
 
 def measure() -> list[Figure]:
@@ -78,8 +79,10 @@ def measure() -> list[Figure]:
         Figure(what="overview, more than an empty page", measured=over, unit="ms", budget=BUDGET_OVER_EMPTY,
                note=f"{LARGE:,} jobs; the empty page {large.empty:.0f} ms; median of {LOADS} in Chromium"),
         Figure(what="overview, drawn again", measured=large.rerun, unit="ms", budget=BUDGET_RERUN),
-        Figure(what="the slowest question of all pages", measured=large.slowest, unit="ms", budget=BUDGET_QUERY,
-               floor=small.slowest, note=f"floor: {SMALL:,} jobs; {large.question}"),
+        Figure(what="the overview's slowest question", measured=large.slowest[0], unit="ms", budget=BUDGET_QUERY,
+               floor=small.slowest[0] or None, note=f"floor: {SMALL:,} jobs; {large.slowest[1]}"),
+        Figure(what="the slowest question of the other pages", measured=large.slowest_elsewhere[0], unit="ms",
+               floor=small.slowest_elsewhere[0] or None, note=f"floor: {SMALL:,} jobs; {large.slowest_elsewhere[1]}"),
         *(
             Figure(what=f"page {name}", measured=taken, unit="ms", floor=small.loads[name],
                    budget=large.empty_deep + BUDGET_OVER_EMPTY, note=f"floor: {SMALL:,} jobs; an empty page {large.empty_deep:.0f} ms")
@@ -96,7 +99,6 @@ def _walk(size: Size) -> Walk:
         fill(services, size)
         _listen(services.db.dsn)
         log = folder / "postgres" / "server.log"
-        begun = log.stat().st_size
         (folder / "empty.py").write_text(EMPTY)
         (folder / ".streamlit").symlink_to(ROOT / ".streamlit")
         empty, _ = stack.enter_context(_streamlit(folder, folder / "empty.py"))
@@ -105,11 +107,17 @@ def _walk(size: Size) -> Walk:
             browser = launch(playwright)
             tab = browser.new_page(viewport={"width": 1440, "height": 900})
             root, deep = _median(tab, empty), _median(tab, f"{empty}/deep")
-            loads = {name: _page(tab, url, name) for name in NAMES}
+            loads = {FIRST: _page(tab, url, FIRST)}
+            begun = log.stat().st_size
             rerun = _rerun(tab, url)
+            first = _slowest(log, begun)
+            for name in NAMES:
+                if name != FIRST:
+                    _load(tab, f"{url}/{name}?live=false")
+            begun = log.stat().st_size
+            loads |= {name: _page(tab, url, name) for name in NAMES if name != FIRST}
             browser.close()
-        slowest, question = max(_durations(log, begun), default=(0.0, "none"))
-        return Walk(loads, root, deep, rerun, _memory(pid), slowest, question)
+        return Walk(loads, root, deep, rerun, _memory(pid), first, _slowest(log, begun))
 
 
 @contextmanager
@@ -157,9 +165,13 @@ def _wait_idle(tab: Page) -> None:
 def _listen(dsn: str) -> None:
     """Have the server write how long each question took."""
     with psycopg.connect(dsn, autocommit=True) as conn:
-        conn.execute("ALTER SYSTEM SET log_min_duration_statement = 50")
+        conn.execute("ALTER SYSTEM SET log_min_duration_statement = 20")
         conn.execute("SELECT pg_reload_conf()")
     time.sleep(1)  # until every session has read it
+
+
+def _slowest(log: Path, begun: int) -> tuple[float, str]:
+    return max(_durations(log, begun), default=(0.0, "all below 20 ms"))
 
 
 def _durations(log: Path, begun: int) -> Iterator[tuple[float, str]]:
