@@ -13,7 +13,7 @@ from uuid import UUID
 import plotly.graph_objects as go
 import streamlit as st
 
-from audit import cards, filters, look, tables, words
+from audit import cards, colleagues, filters, look, tables, words
 from audit.asking import asked, told
 from audit.cards import Card
 from audit.filters import SPANS
@@ -30,6 +30,7 @@ from core.errors import QueryTimedOut, StudioError
 from core.forecast import BASIS_DAYS, Forecast, forecast
 
 ACCEPTED = "An accepted portrait was not deleted, and it is primary, somebody's favourite, or rated four or five stars."
+_TINY = Decimal("0.1")
 _FEW = 20  # jobs below which a comparison says that they are few
 _BY: Mapping[str, Part] = {
     "Provider": Part.provider,
@@ -232,6 +233,7 @@ def _divided(sums: Costs) -> None:
         [_row(part, one, named) for one in lines],
         key=f"costs_{part}",
         hide_index=True,
+        placeholder="–",
         column_config=_COLUMNS,
         height="content" if len(lines) <= 12 else 460,  # noqa: PLR2004 - rows that fit a screen
     )
@@ -290,12 +292,14 @@ def _what(part: Part, one: Line, named: Mapping[UUID, str]) -> dict[str, object]
         case Part.kind:
             return {"Type": words.PURPOSES.get(one.kind or "", "Other")}
         case Part.person:
-            return {"Person": _person(one.user_id)}
+            return {"Person": _person(one.user_id, named)}
         case _:
             return {"Character": _character(one.character_id, named)}
 
 
 def _names(part: Part, lines: Sequence[Line]) -> Mapping[UUID, str]:
+    if part is Part.person:
+        return colleagues.names()
     if part is not Part.character:
         return {}
     ids = [one.character_id for one in lines if one.character_id]
@@ -308,10 +312,8 @@ def _character(character_id: UUID | None, named: Mapping[UUID, str]) -> str:
     return named.get(character_id, f"Erased ({words.short(character_id)})") or "Untitled"
 
 
-def _person(user_id: UUID | None) -> str:
-    if user_id is None:
-        return "Erased"
-    return "You" if user_id == person().id else words.short(user_id)
+def _person(user_id: UUID | None, named: Mapping[UUID, str]) -> str:
+    return words.sentence(colleagues.called(user_id, named, nobody="erased"))
 
 
 def _sheet(part: Part, lines: Sequence[Line]) -> Sheet:
@@ -383,6 +385,7 @@ def _models_compared(wanted: CostFilter) -> None:
         [_compared_row(one) for one in found],
         key="costs_compared",
         hide_index=True,
+        placeholder="–",
         column_config={
             "A picture": st.column_config.NumberColumn(format="$%.4f", help="Mean of the known costs."),
             "Usual time": st.column_config.NumberColumn(
@@ -449,12 +452,13 @@ def _budgets() -> None:
             "No budget is set, so nothing limits spending. An admin sets one: `python -m core budgets set`."
         )
         return
+    named = colleagues.names() if any(one.user_id for one in found) else {}
     for one in found:
-        _budget(one)
+        _budget(one, named)
     look.as_of(datetime.now(UTC))
 
 
-def _budget(one: Standing) -> None:
+def _budget(one: Standing, named: Mapping[UUID, str]) -> None:
     now = datetime.now(UTC)
     found = asked(lambda conn: _daily(conn, one, now))
     if found is None:
@@ -463,7 +467,7 @@ def _budget(one: Standing) -> None:
     spent = {day.day: day.spent_usd for day in days}
     used = one.spent + one.held
     seen = forecast(spent, used, one.limit_usd, ends=one.resets_at, now=now)
-    whose = "Everybody" if one.user_id is None else _person(one.user_id)
+    whose = "Everybody" if one.user_id is None else _person(one.user_id, named)
     with st.container(border=True, key=f"budget_{one.id}"):
         st.html(_budget_words(one, whose, used, seen))
         if one.period == "month" and since <= _month(now):
@@ -521,7 +525,7 @@ def _burn_down(one: Standing, spent: Mapping[object, Decimal], seen: Forecast | 
         low, likely, high = (float(one.limit_usd - amount) for amount in (seen.high, seen.likely, seen.low))
         lines.add_scatter(
             x=[days[-1], ends, ends, days[-1]], y=[lefts[-1], high, low, lefts[-1]], fill="toself",
-            fillcolor=_colour("tint"), line={"width": 0}, name="Eight of ten", hoverinfo="skip",
+            mode="lines", fillcolor=_colour("tint"), line={"width": 0}, name="Eight of ten", hoverinfo="skip",
         )  # fmt: skip
         lines.add_scatter(
             x=[days[-1], ends], y=[lefts[-1], likely], mode="lines", line={"dash": "dot", "color": accent},
@@ -568,8 +572,9 @@ def _of(number: int, what: str) -> str:
 
 
 def _dollars(amount: Decimal, *, fine: bool = False) -> str:
-    """Cents for sums; four digits for the cost of one."""
-    return f"${amount:,.4f}" if fine and amount < 1 else f"${amount:,.2f}"
+    """Cents for sums; four digits for the cost of one and for what cents would call nothing."""
+    small = fine and amount < 1
+    return f"${amount:,.4f}" if small or 0 < amount < _TINY else f"${amount:,.2f}"
 
 
 def _signed(amount: Decimal) -> str:

@@ -50,7 +50,9 @@ DRAWN_AGAIN = """switch_ => new Promise(done => {
     }).observe(app, { attributes: true });
     switch_.click();
 })"""
-_DURATION = re.compile(r"duration: ([\d.]+) ms\s+(?:execute [^:]*|statement): (.*(?:\n\t.*)*)")  # a tab: it goes on
+_DURATION = re.compile(
+    r"duration: ([\d.]+) ms\s+(?:execute [^:]*|statement): (.*(?:\n\t.*)*)"
+)  # a tab: it goes on
 
 
 @dataclass(frozen=True)

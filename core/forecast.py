@@ -12,6 +12,7 @@ BASIS_DAYS = 28  # whole days before today that are looked at
 FEWEST_DAYS = 5  # of them, from the first with any cost on
 _LIKELY = 1.28  # standard deviations: eight of ten
 _CENT = Decimal("0.01")
+_TINY = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ def forecast(
         high=used + _money(more + swing),
         spent_on=_spent_on(used, limit, mean, left, now),
         basis=f"By the average of the {len(basis)} whole days {first:%-d %b} to {last:%-d %b} "
-        f"(${mean:,.2f} a day), for the {left:.1f} days that are left. The range holds in eight of ten cases where "
+        f"(${_told(mean)} a day), for the {left:.1f} days that are left. The range holds in eight of ten cases where "
         "days go on to differ as they did. Unknown costs are in none of it.",
     )
 
@@ -84,6 +85,11 @@ def _spent_on(used: Decimal, limit: Decimal, mean: float, left: float, now: date
         return None
     days = float(limit - used) / mean
     return (now + timedelta(days=days)).astimezone(UTC).date() if days <= left else None
+
+
+def _told(mean: float) -> str:
+    """Cents, and more where cents would call it nothing."""
+    return f"{mean:,.2f}" if mean >= _TINY or not mean else f"{mean:,.4f}"
 
 
 def _money(amount: float) -> Decimal:

@@ -239,7 +239,7 @@ def _pauses(conn: Connection, around: _Around) -> Iterator[Problem]:
             severity=Severity.bad,
             title=f"{provider_name(provider)} is paused",
             sentence=f"Nothing is sent to {provider_name(provider)} for another {span(ends, around.now)}: "
-            f"{_plain(str(why).rpartition(' (for ')[0])}. An admin can mend the cause and resume it.",
+            f"{_plain(str(why).rpartition(' (for ')[0])}. System resumes it.",
             page="system",
         )
 

@@ -254,12 +254,12 @@ def _who_holds(entry: str) -> str:
 def _silence(case: Case, around: Around) -> str:
     job = case.job
     since = job.heartbeat_at or job.started_at or job.created_at
-    minutes = (around.now - since).total_seconds() / 60
-    if minutes < 1:
+    seconds = (around.now - since).total_seconds()
+    if seconds < 60:  # noqa: PLR2004 — a minute
         return ""
     if job.runner == "studio" and job.heartbeat_at is not None:
-        return f" (worker gone {minutes:.0f} min)"
-    return f" (silent for {minutes:.0f} min)"
+        return f" (worker gone {_ago(seconds)})"
+    return f" (silent for {_ago(seconds)})"
 
 
 def _compared(case: Case, sent: Sent, around: Around) -> str:
@@ -275,7 +275,11 @@ def _compared(case: Case, sent: Sent, around: Around) -> str:
 
 
 def _ago(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{max(seconds, 0):.0f} s"  # noqa: PLR2004 — a minute
+    """A length of time as people say it: 40 s, 12 min, 5 h, 3 days."""
+    for least, unit, word in ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (60, 60, "min")):
+        if seconds >= least:
+            return f"{seconds / unit:.0f} {word}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 def _ordinal(number: int) -> str:

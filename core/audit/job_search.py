@@ -26,6 +26,7 @@ from core.audit.job_filter import (
     Edge,
     Field,
     Query,
+    Term,
     Unreadable,
 )
 from core.audit.jobs import Counted, JobFilter, JobRow, JobState, Key, ModelName
@@ -33,7 +34,7 @@ from core.db import Connection
 from core.values import PersonId
 
 LOOKED_AT = 20_000  # rows of a way that are sifted for one page or one set of counts
-LOOKED_AT_COSTS = 10_000  # the same where each row's ledger is asked
+LOOKED_AT_COSTS = 6_000  # the same where each row's ledger is asked
 _PROBED = 5_000  # rows that tell a narrow way from a broad one
 _MOST_BRANCHES = 40  # values of one way that are merged in order
 _MOST_FOUND = 200  # rows that one short id may mean
@@ -97,11 +98,7 @@ class Sought:
     ways: tuple[_Way, ...]
     sifts: tuple[_Sift, ...]
     costs: bool
-
-    @property
-    def is_plain(self) -> bool:
-        """True where only a period and states are asked for."""
-        return not self.ways and not self.sifts
+    is_plain: bool  # only states, a time to begin with, a provider and a model: what is counted by an index of its own
 
 
 _RECENT = _Way(branches=(_Sift("true", {}),), sift=None)
@@ -124,7 +121,14 @@ def sought(conn: Connection, query: Query, base: JobFilter, reader: Reader) -> S
             isinstance(one, CostUnknown) or (isinstance(one, Compared) and one.amount is Amount.cost)
             for one in query.terms
         ),
+        is_plain=base.person_id is None and base.purpose is None and all(map(_is_plain, query.terms)),
     )
+
+
+def _is_plain(term: Term) -> bool:
+    if isinstance(term, Among):
+        return term.key is Field.status
+    return isinstance(term, Asked) and term.edge is Edge.since
 
 
 def _edge(query: Query, edge: Edge, reader: Reader) -> datetime | None:
@@ -498,14 +502,18 @@ def _listed(
     order: str,
     values: Mapping[str, object],
 ) -> list[JobRow]:
-    statement = f"""
+    statement = _statement(way, sifts, bounds, order)
+    with conn.cursor(row_factory=class_row(JobRow)) as cursor:
+        return cursor.execute(statement.encode(), values, prepare=False).fetchall()
+
+
+def _statement(way: _Way, sifts: Sequence[_Sift], bounds: str, order: str) -> str:
+    return f"""
         WITH listed AS MATERIALIZED (
             SELECT {jobs.LISTED} FROM {_union(way, _SIFTED_COLUMNS, bounds, order)} j WHERE {_all_of(sifts)}
             ORDER BY j.created_at {order}, j.id {order} LIMIT %(limit)s
         ) {jobs.NAMED}
     """
-    with conn.cursor(row_factory=class_row(JobRow)) as cursor:
-        return cursor.execute(statement.encode(), values, prepare=False).fetchall()
 
 
 def _end(conn: Connection, way: _Way, bounds: str, order: str, values: Mapping[str, object]) -> Key | None:
@@ -546,8 +554,8 @@ def _bounded(shown: Found, end: Key, window: int, *, after: bool) -> Found:
 def counts(conn: Connection, wanted: Sought, base: JobFilter) -> Counts:
     """How many jobs stand in each state, whatever states are asked for."""
     everything = replace(wanted, states=None)
-    if everything.is_plain and wanted.until is None:
-        return Counts(of=jobs.counts(conn, replace(base, since=wanted.since, states=(), text="")))
+    if everything.is_plain:
+        return Counts(of=jobs.counts(conn, replace(base, since=wanted.since)))
     way, sifts = _chosen(conn, everything)
     window = LOOKED_AT_COSTS if wanted.costs else LOOKED_AT
     rows = conn.execute(

@@ -6,9 +6,8 @@ values, drops what is null, and finds the index that serves the rest.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -24,9 +23,7 @@ from core.recovery import Step
 from core.values import Asset, Job, JobId, JobStage, JobStatus, ModelId, Submission, SubmissionId, Ticket
 
 MOST_COUNTED = 10_000  # a count beyond says so (DESIGN "Database access")
-_MOST_FOUND = 200  # jobs whose id begins with what was typed
 _MOST_LINES = 500  # of one job's events; thousands only come from a loop, which 500 show as well
-_HEX = re.compile(r"[0-9a-f]{4,32}")
 
 
 class JobState(StrEnum):
@@ -38,11 +35,6 @@ class JobState(StrEnum):
     completed = "completed"
     failed = "failed"
     cancelled = "cancelled"
-
-
-_OF_PROCESSING = frozenset(
-    {JobState.processing, JobState.outcome_unknown}
-)  # one status, told apart by the stage
 
 
 class Key(NamedTuple):
@@ -67,10 +59,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class JobFilter:
-    """Which jobs are looked at; what is absent narrows nothing.
-
-    `text` is the beginning of a job's id (4 hex digits or more) or a part of an error code, in any case.
-    """
+    """Which jobs the shared filters leave; what is absent narrows nothing. What people type is `job_filter`'s."""
 
     states: tuple[JobState, ...] = ()
     provider: str | None = None
@@ -78,7 +67,6 @@ class JobFilter:
     person_id: UUID | None = None  # who asked
     purpose: str | None = None  # metadata.destination
     since: datetime | None = None
-    text: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,15 +111,6 @@ class JobRow:
     def key(self) -> Key:
         """Its place in the list."""
         return Key(self.created_at, self.id)
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobPage:
-    """A part of the list, newest first. `older` and `newer` are where to go on, None where nothing is left there."""
-
-    rows: Sequence[JobRow]
-    older: Key | None
-    newer: Key | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,16 +261,6 @@ _WHERE = """
     AND (%(models)s::uuid[] IS NULL OR j.api_model_id = ANY(%(models)s))
     AND (%(person)s::uuid IS NULL OR j.user_id = %(person)s)
     AND (%(purpose)s::text IS NULL OR (j.metadata ->> 'destination') = %(purpose)s)
-    AND (%(ids)s::uuid[] IS NULL OR j.id = ANY(%(ids)s))
-    AND (%(codes)s::text[] IS NULL OR j.error_code = ANY(%(codes)s))
-"""
-# One value stands by itself: out of an index on (status, created_at) only `=` comes sorted, `= ANY` does not.
-_STATES = """
-    (%(status)s::text IS NULL OR j.status = %(status)s)
-    AND (%(any_state)s::boolean
-     OR (%(by_status)s::boolean AND j.status = ANY(%(statuses)s::text[])
-         AND (j.status <> 'processing' OR j.stage IS DISTINCT FROM 'outcome_unknown'))
-     OR (%(unknown)s::boolean AND j.status = 'processing' AND j.stage = 'outcome_unknown'))
 """
 LISTED = """
     j.id, j.user_id, j.status, j.stage, j.runner, j.job_type, j.character_id, j.metadata, j.api_model_id, j.created_at,
@@ -317,23 +286,6 @@ NAMED = """
     ) spent ON true
     ORDER BY j.created_at DESC, j.id DESC
 """
-_OLDER = f"""
-    WITH listed AS MATERIALIZED (
-        SELECT {LISTED} FROM public.jobs j
-        WHERE {_WHERE} AND {_STATES}
-          AND (%(at)s::timestamptz IS NULL OR (j.created_at, j.id) < (%(at)s, %(id)s::uuid))
-        ORDER BY j.created_at DESC, j.id DESC LIMIT %(limit)s
-    ) {NAMED}
-"""
-_NEWER = f"""
-    WITH listed AS MATERIALIZED (
-        SELECT {LISTED} FROM public.jobs j
-        WHERE {_WHERE} AND {_STATES} AND (j.created_at, j.id) > (%(at)s, %(id)s::uuid)
-        ORDER BY j.created_at, j.id LIMIT %(limit)s
-    ) {NAMED}
-"""
-
-
 _COUNTS = f"""
     SELECT
         (SELECT count(*) FROM (SELECT FROM public.jobs j WHERE {_WHERE}
@@ -350,36 +302,6 @@ _COUNTS = f"""
         (SELECT count(*) FROM (SELECT FROM public.jobs j WHERE {_WHERE}
             AND j.status = 'cancelled' LIMIT %(most)s) counted) AS cancelled
 """
-
-
-def page(
-    conn: Connection,
-    wanted: JobFilter,
-    *,
-    before: Key | None = None,
-    after: Key | None = None,
-    limit: int = 50,
-) -> JobPage:
-    """At most `limit` jobs, newest first: the newest of all, those `before` a key, or those next `after` one."""
-    key = after or before
-    values = {
-        **_narrowed(conn, wanted),
-        **_states(wanted.states),
-        "at": key.created_at if key else None,
-        "id": key.id if key else None,
-        "limit": limit + 1,  # one more than is shown tells whether there are more
-    }
-    with conn.cursor(row_factory=class_row(JobRow)) as cursor:
-        found = cursor.execute(_NEWER if after else _OLDER, values, prepare=False).fetchall()
-    more = len(found) > limit
-    if after:
-        shown = found[1:] if more else found
-        return JobPage(
-            rows=shown, older=shown[-1].key if shown else after, newer=shown[0].key if more else None
-        )
-    shown = found[:limit]
-    newer = shown[0].key if before and shown else before
-    return JobPage(rows=shown, older=shown[-1].key if more else None, newer=newer)
 
 
 def counts(conn: Connection, wanted: JobFilter, *, most: int = MOST_COUNTED) -> dict[JobState, Counted]:
@@ -420,21 +342,8 @@ def _counted(number: int, most: int) -> Counted:
     return Counted(number=min(number, most), more=number > most)
 
 
-def _states(states: Sequence[JobState]) -> dict[str, object]:
-    statuses = [state.value for state in states if state is not JobState.outcome_unknown]
-    one = states[0].value if len(states) == 1 and states[0] not in _OF_PROCESSING else None
-    return {
-        "status": one,
-        "any_state": not states or one is not None,
-        "by_status": bool(statuses),
-        "statuses": statuses,
-        "unknown": JobState.outcome_unknown in states,
-    }
-
-
 def _narrowed(conn: Connection, wanted: JobFilter) -> dict[str, object]:
-    """The filter as what indexes know: model ids, job ids, whole error codes; None where it narrows nothing."""
-    ids, codes = _meant(conn, wanted.text)
+    """The filter as what indexes know; None where it narrows nothing."""
     models = None if wanted.model_id or wanted.provider is None else _models_of(conn, wanted.provider)
     return {
         "since": wanted.since,
@@ -442,8 +351,6 @@ def _narrowed(conn: Connection, wanted: JobFilter) -> dict[str, object]:
         "models": models,
         "person": wanted.person_id,
         "purpose": wanted.purpose,
-        "ids": ids,
-        "codes": codes,
     }
 
 
@@ -453,26 +360,6 @@ def _models_of(conn: Connection, provider: str) -> list[UUID]:
         SELECT m.id FROM public.api_models m JOIN public.api_providers p ON p.id = m.provider_id WHERE p.name = %s
         """,
         (provider,),
-    ).fetchall()
-    return [row[0] for row in rows]
-
-
-def _meant(conn: Connection, text: str) -> tuple[list[UUID] | None, list[str] | None]:
-    """What was typed, as job ids or as error codes; both None where nothing was typed."""
-    typed = text.strip()
-    if not typed:
-        return None, None
-    digits = typed.lower().replace("-", "")
-    if _HEX.fullmatch(digits):
-        return _ids_beginning(conn, digits), None
-    part = typed.upper().replace(" ", "_")
-    return None, [code for code in error_codes(conn) if part in code.upper()]
-
-
-def _ids_beginning(conn: Connection, digits: str) -> list[UUID]:
-    rows = conn.execute(
-        "SELECT j.id FROM public.jobs j WHERE j.id BETWEEN %s AND %s ORDER BY j.id LIMIT %s",
-        (UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f")), _MOST_FOUND),
     ).fetchall()
     return [row[0] for row in rows]
 

@@ -158,6 +158,7 @@ _DATED: tuple[LiteralString, ...] = (
     f"""
     UPDATE studio.cost_entries SET at = CASE kind WHEN 'estimated' THEN %(at)s ELSE {_ENDED} END WHERE job_id = %(job)s
     """,
+    "UPDATE studio.attribute_jobs SET asked_at = %(at)s WHERE job_id = %(job)s",
 )
 
 

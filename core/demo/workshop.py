@@ -36,7 +36,7 @@ from core.values import (
     Ticket,
 )
 
-SIZE = Size(width=512, height=640)
+SIZE = Size(width=384, height=480)
 MODELS: Mapping[str, tuple[str, str]] = {
     "flux": ("fal", "fal-ai/flux/dev"),
     "seedream": ("fal", "fal-ai/bytedance/seedream/v4/text-to-image"),  # nobody knows its price

@@ -39,6 +39,7 @@ from tests import builders
 from tests.broken_jobs import digests
 
 pytest_plugins = ["tests.fix_demo"]
+pytestmark = pytest.mark.timeout(600)  # the first test of a run makes the world
 
 NOT_MOVING = {Action.nothing, Action.wait}
 

@@ -28,6 +28,7 @@ PUT_TOGETHER = {
     ("core/matching.py", "matches.RULE"): {matches.RULE},
     ("core/db/activity.py", "rule"): set(),
     ("core/db/health.py", "RECEIVER"): {health.RECEIVER},
+    ("core/demo/stock.py", "rule"): {"portrait.second_primary"},
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from core.auth import LOCAL_PERSON
 from core.db import matches, migrate, recoveries
 from core.errors import NotAllowed
 from core.values import JobId, Role
@@ -149,7 +150,8 @@ def test_a_project_that_has_the_column_already_is_adopted_with_what_it_holds(emp
     ("asked", "index"),
     [
         ("SELECT FROM workspace_assets WHERE studio.inside_workspace(temp_storage_path) = 'a'", "assets_by_path"),
-        ("SELECT FROM characters WHERE user_id = gen_random_uuid() AND studio.plain_name(name) = 'a'", "characters_by_name"),
+        ("SELECT FROM characters WHERE studio.plain_name(name) = 'a'", "characters_by_plain_name"),
+        (f"SELECT FROM characters WHERE user_id = '{LOCAL_PERSON.id}' AND studio.plain_name(name) = 'a'", "characters_by_"),
         (f"SELECT FROM characters WHERE {matches.job_in('image_url')} = 'a'", "characters_by_image_job"),
         (f"SELECT FROM characters WHERE {matches.job_in('reference_image_url')} = 'a'", "characters_by_reference_job"),
     ],

@@ -18,6 +18,7 @@ from tests.screens.browser import visit
 from tests.screens.dashboard import answers, keys_of, pages_on, pictures_of, running, settled, text_of
 
 pytest_plugins = ["tests.fix_demo"]
+pytestmark = pytest.mark.timeout(600)  # the first test of a run makes the world
 
 PASSIVE = {Action.nothing, Action.wait, Action.person, Action.unknown}
 

@@ -253,9 +253,7 @@ def test_the_image_gets_what_the_studio_is_made_of():
     let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line.startswith("!")}
 
     needed = {"core", "studio", "supabase", "studio_app.py", "requirements.txt"}
-    needed |= {
-        name for name in ("audit", "audit_app.py", ".streamlit", "static") if (ROOT / name).exists()
-    }
+    needed |= {name for name in ("audit", "audit_app.py", ".streamlit", "static") if (ROOT / name).exists()}
 
     assert needed <= let_in
 
