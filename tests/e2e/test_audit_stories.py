@@ -466,15 +466,16 @@ def test_two_alike_are_seen_side_by_side_and_both_are_kept(page, services, look)
 
 
 @seen_at(SMALL_DARK)
-def test_missing_thumbnails_are_made_again_from_the_whole_pictures(page, services, look):
+def test_a_missing_thumbnail_is_made_again_and_what_cannot_be_is_left_with_its_reason(page, services, look):
     go(page, "library?section=thumbnails")
     page.get_by_role("button", name="Repair: all 2 shown").click(timeout=SLOW)
     agree(page, "Repair 2 findings", why="Their tiles are empty.")
 
-    expect(page.get_by_text("2 of 2, 2 done, 0 refused.")).to_be_visible(timeout=SLOW)
-    expect(page.get_by_text("The last scan found nothing of this kind")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("2 of 2, 1 done, 1 refused.")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("1 finding shown")).to_be_visible(timeout=SLOW)
     told = builders.rows(services.db, "SELECT why FROM studio.audit_events WHERE action = 'library_mended'")
-    assert set(told) == {("Their tiles are empty.",)}
+    assert told == [("Their tiles are empty.",)]
+    assert builders.one(services.db, "SELECT sentence FROM studio.bulk_items WHERE state = 'refused'")
 
 
 # -- attribute images ---------------------------------------------------------------------------------------------------
@@ -533,7 +534,8 @@ def judge(page: Page, title: Locator, key: str) -> str:
 @seen_at(WIDE_DARK)
 def test_what_is_missing_is_made_for_at_most_a_dollar(page, services, look):
     go(page, "attributes")
-    page.get_by_role("button", name="Make 7 missing").click(timeout=SLOW)
+    expect(page.get_by_role("button", name="Review 10")).to_be_visible(timeout=SLOW)
+    page.get_by_role("button", name="Make 7 missing").click()
     dialog = page.get_by_role("dialog")
     limit = dialog.get_by_label("Spend at most, in dollars")
     limit.fill("1")
@@ -546,7 +548,8 @@ def test_what_is_missing_is_made_for_at_most_a_dollar(page, services, look):
     assert builders.one(services.db, limit_of_run) == Decimal(1)
     builders.work(services)
     go(page, "attributes")
-    expect(page.get_by_role("button", name="Nothing is missing")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Review 17")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Latina / Latino, Realistic: To review")).to_be_attached()
 
 
 @seen_at(SMALL_DARK)
