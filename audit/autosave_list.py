@@ -171,7 +171,7 @@ def _foot(page: FactsPage, proofs: Sequence[Proof], ticked: Sequence[int], wante
         paging.buttons(page)
         st.html(f'<p class="au-age">{say(_span(proofs))}</p>', width="stretch")
         tables.files(
-            sheet(services(), person(), wanted), label=f"newest {tables.MOST_IN_FILE:,}" if page.older else ""
+            sheet(services(), person(), wanted), label=f"up to {tables.MOST_IN_FILE:,}" if page.older else ""
         )
     st.html(
         '<p class="au-legend"><span data-mark="passed">✓</span> passed <span data-mark="failed">✕</span> failed '

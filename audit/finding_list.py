@@ -173,7 +173,7 @@ def _foot(page: FindingPage, ticked: Sequence[FindingRow], names: Names, wanted:
             f'<p class="au-age">{say(f"{number}, the last seen first. A click opens one, a tick selects it.")}</p>',
             width="stretch",
         )
-        label = f"newest {tables.MOST_IN_FILE:,}" if page.older else ""
+        label = f"up to {tables.MOST_IN_FILE:,}" if page.older else ""
         tables.files(sheet(services(), person(), wanted), label=label)
 
 
