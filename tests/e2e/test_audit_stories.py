@@ -33,6 +33,9 @@ from tests.fix_database import Server, Servers
 from tests.screens.browser import Watch, launch
 from tests.screens.dashboard import answers, keys_of, opened, pages_on, running, settled, text_of
 
+# The first story of a worker makes the world.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
 SLOW = 30_000  # milliseconds for what a busy machine draws late
 # Streamlit asks for these two below a deep address first, and finds them at the root then.
 _STREAMLITS_OWN = re.compile(r"/\w+/_stcore/(health|host-config)$")
