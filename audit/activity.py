@@ -53,13 +53,16 @@ def draw() -> None:
             "Not for this role", "What was done is read by qa, product and admin. Ask an admin for the role."
         )
         return
-    wanted = _chosen()
+    known = asked(lambda conn: (activity.actions(conn), activity.tables(conn)))
+    if known is None:  # one question that took too long is enough to wait for
+        return
+    wanted = _chosen(*known)
     filters.on_change("activity", paging.go)
-    counted = asked(lambda conn: activity.count(conn, wanted))
     before, after = paging.place(Key.read)
     page = asked(lambda conn: activity.page(conn, wanted, before=before, after=after, limit=PER_PAGE))
     if page is None:
         return
+    counted = asked(lambda conn: activity.count(conn, wanted))
     if not page.rows:
         _nothing(page, wanted)
         return
@@ -67,10 +70,9 @@ def draw() -> None:
     _foot(page, wanted, counted)
 
 
-def _chosen() -> Wanted:
+def _chosen(actions: Sequence[str], kinds: Sequence[str]) -> Wanted:
     """The page's own filters beside the shared ones."""
     shared = filters.shared()
-    actions, kinds = asked(activity.actions) or [], asked(activity.tables) or []
     with st.container(key="activity_filters"):
         action = _select("Everything done", actions, _ACTION, activity_words.action)
         table = _select("To anything", kinds, _TABLE, activity_words.table)

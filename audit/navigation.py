@@ -84,16 +84,29 @@ def run(first: str = FIRST) -> None:
     )
     if page is pages[FIRST] and "job" in st.query_params:  # a bookmark from when the dashboard had one page
         st.switch_page(pages["jobs"], query_params=st.query_params.to_dict())
+    _refuse_strangers()
+    room = _room(page.title)
+    views.menu(room.name, href(room.name))
+    above = st.container()
+    if not filters.draw(room.reads):  # without them a list would show more than was asked for
+        with above:
+            look.head(room.title)
+        st.stop()
+    page.run()
+
+
+def _refuse_strangers() -> None:
+    """End the run where nobody may be let in, or the person has no role here."""
     try:
-        person()
+        known = person()
     except StudioError as error:
         told(error)
         st.stop()
-    room = _room(page.title)
-    views.menu(room.name, href(room.name))
-    if not filters.draw(room.reads):
+    if not known.roles:
+        look.nothing(
+            "For the team", "The dashboard needs the editor, qa, product or admin role. Ask an admin for one."
+        )
         st.stop()
-    page.run()
 
 
 def _page(room: Room, first: str) -> st.Page:
