@@ -297,12 +297,13 @@ def _money_words(seen: Progress) -> str:
     unknown = f", and {seen.unknown_costs} amounts nobody knows" if seen.unknown_costs else ""
     if seen.is_over:
         return f"Spent {spent}{unknown}."
-    left = (
-        "time left not measured yet"
-        if seen.seconds_left is None
-        else f"about {words.lasted(seen.seconds_left)} left"
-    )
-    return f"Spent {spent}{unknown}; {left}."
+    return f"Spent {spent}{unknown}; {_time_left(seen.seconds_left)}."
+
+
+def _time_left(seconds: float | None) -> str:
+    if seconds is None:
+        return "time left not measured yet"
+    return f"about {words.lasted(seconds)} left" if seconds >= 1 else "a moment left"
 
 
 def _close() -> None:
