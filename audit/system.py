@@ -223,7 +223,7 @@ def _outside_line(name: str, where: str, seen: Seen | None, *, key: str, pause: 
     ):
         if seen is None:
             has_key = key == "store" or key in services().providers
-            tone, said = "calm", "not asked yet" if has_key else "has no key here"
+            tone, said = "calm", "not asked yet" if has_key else "it has no key here"
         else:
             took = (
                 f" in {words.lasted(max(seen.seconds, 0.001))}"
@@ -233,7 +233,7 @@ def _outside_line(name: str, where: str, seen: Seen | None, *, key: str, pause: 
             tone = "good" if seen.ok else "bad"
             said = f"{seen.sentence.rstrip('.')}{took}, {words.ago(seen.at)}"
         if pause:
-            tone, said = "bad", f"{pause} {said}"
+            tone, said = "bad", f"{pause} {words.sentence(said)}"
         st.html(_line(tone, name, f"{where}: {said}" if where else said), width="stretch")
         if pause and person().holds(Role.admin):
             st.button("Resume", key=f"resume_{key}", on_click=_resume, args=(key,), type="tertiary")
