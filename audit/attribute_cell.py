@@ -321,7 +321,7 @@ def _sheet(one: CellStatus, lines: Sequence[JobLine]) -> tables.Sheet:
         rows=lambda: [
             (
                 line.job_id, line.run_id, line.asked_by, line.asked_at, line.completed_at, line.status, line.stage,
-                line.provider, line.model, _cost(line), line.error_message,
+                line.provider, line.model, _cost(line), words.sentence(line.error_message or ""),
             )
             for line in lines
         ],
