@@ -12,7 +12,7 @@ from audit.asking import asked
 from audit.attribute_pictures import large, thumbnail
 from audit.attribute_review import address_of, is_maker, open_cell
 from audit.filters import shared
-from audit.look import as_of, badge, nothing, say
+from audit.look import as_of, badge, nothing, plain, say
 from audit.services import person, services
 from core import attributes as use
 from core.attributes import CellStatus
@@ -62,7 +62,7 @@ def draw(named: str, cells: Sequence[CellStatus], known: Catalog) -> None:
         if attributes.standing(one) in _OPEN:
             st.fragment(_on_its_way, run_every=EVERY if shared().live else None)(one)
         elif one.why:
-            st.info(one.why, icon=":material/info:")
+            st.info(plain(words.sentence(one.why)), icon=":material/info:")
         if one.picture and attributes.standing(one) in (
             Standing.unverified,
             Standing.approved,
@@ -298,7 +298,7 @@ def _job(one: JobLine) -> str:
     tone = {"completed": "good", "failed": "bad", "processing": "accent"}.get(one.status, "calm")
     took = (
         f", took {words.lasted((one.completed_at - one.asked_at).total_seconds())}"
-        if one.completed_at
+        if one.completed_at and one.completed_at >= one.asked_at
         else ""
     )
     why = (
@@ -321,7 +321,7 @@ def _sheet(one: CellStatus, lines: Sequence[JobLine]) -> tables.Sheet:
         rows=lambda: [
             (
                 line.job_id, line.run_id, line.asked_by, line.asked_at, line.completed_at, line.status, line.stage,
-                line.provider, line.model, _cost(line), line.error_message,
+                line.provider, line.model, _cost(line), words.sentence(line.error_message or ""),
             )
             for line in lines
         ],

@@ -13,7 +13,7 @@ import streamlit as st
 from audit import attribute_review, redraw, tables, words
 from audit.asking import asked, told
 from audit.filters import shared
-from audit.look import as_of, badge, nothing, say
+from audit.look import as_of, badge, nothing, plain, say
 from audit.services import any_worker, person, services
 from core import attributes
 from core.attributes import NO_WORKER, AttributePlan, CellStatus, Maker, Progress, Run
@@ -273,7 +273,7 @@ def _run(run_id: UUID) -> None:
                     args=(run_id,),
                 )
         for cell, why in seen.failures[:3]:
-            st.caption(f"{cell}: {words.sentence(why)}")
+            st.caption(f"{cell}: {plain(words.sentence(why))}")
 
 
 def _progress_words(seen: Progress) -> str:

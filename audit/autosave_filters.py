@@ -55,6 +55,7 @@ def draw(*, changed: Callable[[], None]) -> Chosen:
             label_visibility="collapsed",
             on_change=changed,
         )
+        filters.watch("reason", _REASONS)
         reason = st.selectbox(
             "Reason",
             list(_REASONS),

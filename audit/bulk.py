@@ -139,7 +139,9 @@ def _question(pending: _Pending, deed: Deed) -> None:
             f"{deed.title} {_many(len(pending.shown), deed)}",
             key="bulk_yes",
             type="primary",
-            disabled=options is None or len(pending.shown) > MOST,
+            disabled=options is None
+            or len(pending.shown) > MOST
+            or _price_is_missing(pending, deed, options),
         )
     if agreed and options is not None:
         _begin(pending, options)
@@ -215,6 +217,11 @@ def _say_price(pending: _Pending, deed: Deed, options: Options) -> None:
     if cost := pending.prices[model]:
         st.html(f'<p class="au-price">{_cost_words(cost)}</p>')
         st.text_input("Spend at most, in dollars", key=_LIMIT, placeholder="No limit", width=220)
+
+
+def _price_is_missing(pending: _Pending, deed: Deed, options: Options) -> bool:
+    """True where its price could not be read: nobody agrees to what was not said."""
+    return deed.costs_money and options.get(MODEL, "") not in pending.prices
 
 
 def _cost_words(cost: Price) -> str:

@@ -126,7 +126,7 @@ def _cards(sums: Costs) -> None:
         [
             Card(
                 label="Spent",
-                value=_dollars(total.spent_usd),
+                value=_dollars(total.spent_usd) if total.known else "not known",
                 note=_known_words(total),
                 tone="warn" if total.unknown else "calm",
                 spark=days,
@@ -143,8 +143,10 @@ def _cards(sums: Costs) -> None:
                 + (f", {total.failed_usd / total.spent_usd:.1%} of all" if total.spent_usd else ""),
                 tone="warn" if total.failed_usd else "calm",
             ),
-            _each_card("A picture", paid.per_image_usd, _of(paid.images, "picture"), paid),
-            _each_card("An accepted portrait", paid.per_accepted_usd, f"{paid.accepted:,} accepted", paid),
+            _each_card("A picture", paid.per_image_usd, _of(paid.priced_images, "picture"), paid),
+            _each_card(
+                "An accepted portrait", paid.per_accepted_usd, f"{paid.priced_accepted:,} accepted", paid
+            ),
             Card(
                 label="Against the estimates",
                 value="not known" if variance is None else _signed(variance),
@@ -165,6 +167,8 @@ def _paid(sums: Costs) -> Line:
         attempts=sums.total.attempts - free.attempts,
         images=sums.total.images - free.images,
         accepted=sums.total.accepted - free.accepted,
+        priced_images=sums.total.priced_images - free.priced_images,
+        priced_accepted=sums.total.priced_accepted - free.priced_accepted,
         held=sums.total.held - free.held,
         unknown=sums.total.unknown - free.unknown,
     )
@@ -574,7 +578,7 @@ def _of(number: int, what: str) -> str:
 def _dollars(amount: Decimal, *, fine: bool = False) -> str:
     """Cents for sums; four digits for the cost of one and for what cents would call nothing."""
     small = fine and amount < 1
-    return f"${amount:,.4f}" if small or 0 < amount < _TINY else f"${amount:,.2f}"
+    return f"${amount:,.4f}" if small or 0 < abs(amount) < _TINY else f"${amount:,.2f}"
 
 
 def _signed(amount: Decimal) -> str:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from audit import redraw, words
+from audit import look, redraw, words
 from audit.asking import asked
 from audit.services import person
 from core.audit import jobs, people
@@ -52,6 +52,7 @@ SPANS: Mapping[str, timedelta | None] = {
     ALWAYS: None,
 }
 _CHOSEN = "shared_filters"
+_LOST = "lost_filters"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,45 @@ def draw(names: Collection[Filter]) -> bool:
     st.session_state[_CHOSEN] = Shared(
         **{_FIELDS.get(name, name.value): value for name, value in values.items()}
     )
+    return not refuses_lost(names)
+
+
+def watch(name: str, known: Collection[str], default: object = None) -> None:
+    """Remember what the address asks of the filter `name` and is none of `known`; called before its widget is drawn,
+    for Streamlit drops such a value without a word, and a filter that is lost would mean "all".
+    """
+    if name in st.session_state:
+        return
+    if lost := [one for one in st.query_params.get_all(name) if one and one not in known]:
+        st.session_state.setdefault(_LOST, {})[str(name)] = (lost, default)
+
+
+def refuses_lost(names: Collection[str]) -> bool:
+    """True where the address asked one of `names` for what is not here, which is said then: nothing may be listed, until
+    a person chooses another value, or goes on without it.
+    """
+    lost = st.session_state.get(_LOST, {})
+    for name in [str(one) for one in names if str(one) in lost]:
+        if st.session_state.get(name) != lost[name][1]:
+            del lost[name]
+    asked_for = {str(name): lost[str(name)][0] for name in names if str(name) in lost}
+    if not asked_for:
+        return False
+    said = ", ".join(f"{name} “{one[:60]}”" for name, ones in asked_for.items() for one in ones)
+    with st.container(key="nothing", horizontal_alignment="center"):
+        look.nothing(
+            "Not what was asked for",
+            f"The address asks for {said}, which is not here (any more). Nothing is listed, so that nobody takes "
+            "everything for what was asked.",
+        )
+        st.button("Go on without it", key="lost_on", on_click=_go_on, args=(list(asked_for),))
     return True
+
+
+def _go_on(names: Collection[str]) -> None:
+    redraw.ask()
+    for name in names:
+        st.session_state.get(_LOST, {}).pop(name, None)
 
 
 def on_change(name: str, act: Callable[[], None]) -> None:
@@ -198,6 +237,7 @@ def _select(
     said: Callable[[str], str] = str,
 ) -> str | None:
     """A choice bound to the address; with `every`, none need be made."""
+    watch(name, [said(one) for one in options], None if every else options[0])
     return st.selectbox(
         label,
         options,

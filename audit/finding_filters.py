@@ -9,7 +9,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from audit import redraw
+from audit import filters, redraw
 from audit.colleagues import Names
 from audit.services import person
 from core.audit.findings import FindingFilter, FindingState
@@ -65,6 +65,7 @@ def draw(names: Names, *, changed: Callable[[], None]) -> Chosen:
     """The filters in the side bar, each bound to the address; `changed` is called before another list is drawn."""
     owners = _owners(names)
     with st.sidebar, st.container(gap="xsmall", key="finding_filters"):
+        filters.watch("state", STATES, "Open")
         state = st.segmented_control(
             "Where it stands",
             list(STATES),
@@ -94,6 +95,7 @@ def _owners(names: Names) -> dict[str, UUID | None]:
 
 
 def _select(label: str, options: list[str], key: str, every: str, changed: Callable[[], None]) -> str | None:
+    filters.watch(key, options)
     return st.selectbox(
         label,
         options,

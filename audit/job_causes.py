@@ -107,7 +107,7 @@ def sheet(given: Services, reader: Person, wanted: Sought, now: datetime) -> She
             (
                 one.number,
                 one.code,
-                one.sentence,
+                words.sentence(one.sentence),
                 one.provider,
                 one.model_key,
                 one.first_at,

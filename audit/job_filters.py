@@ -51,6 +51,7 @@ def draw(*, changed: Callable[[], None], with_box: bool) -> Chosen:
     `changed` is called before the page is drawn again with another filter.
     """
     asked = job_box.draw(changed=changed) if with_box else Query()
+    filters.watch("status", _STATES, [])
     with st.sidebar:
         states = st.pills(
             "Status",

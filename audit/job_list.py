@@ -419,6 +419,6 @@ def _record(row: JobRow) -> tuple[object, ...]:
     cost = None if row.cost_known is None else "unknown" if row.spent_usd is None else f"{row.spent_usd}"
     return (
         row.id, row.state, row.stage, row.runner, row.job_type, row.user_id, row.character, row.provider, row.model,
-        row.created_at, row.started_at, row.completed_at, row.seconds, cost, row.error_code, row.error_message,
+        row.created_at, row.started_at, row.completed_at, row.seconds, cost, row.error_code, words.sentence(row.error_message or ""),
         row.retried_from,
     )  # fmt: skip

@@ -10,7 +10,7 @@ import streamlit as st
 
 from audit import actions, job_answers, job_checks, pictures, redraw, timeline, words
 from audit.asking import asked
-from audit.look import badge, nothing, say
+from audit.look import badge, nothing, plain, say
 from audit.services import any_worker, services
 from core import proof
 from core.audit import job_history, jobs
@@ -113,10 +113,12 @@ def _standing(story: Story) -> None:
     job, state = story.job, story.row.state
     if state is JobState.failed:
         # Its code stands in the story below.
-        st.error(words.sentence(job.error_message or "No reason was written down."), icon=":material/error:")
+        st.error(
+            plain(words.sentence(job.error_message or "No reason was written down.")), icon=":material/error:"
+        )
     elif state is JobState.outcome_unknown and story.step:
         st.warning(
-            f"**Outcome unknown.** {words.sentence(job.error_message or story.step.why)} "
+            f"**Outcome unknown.** {plain(words.sentence(job.error_message or story.step.why))} "
             f"It holds its budget until then. {actions.where_to_look(story)}",
             icon=":material/help:",
         )
@@ -162,9 +164,12 @@ def _line(moment: timeline.Moment, begun: datetime) -> str:
 
 def _picture(story: Story) -> None:
     shown = pictures.of(story)
-    if shown.data is not None:
-        st.image(shown.data, width="stretch")
-    else:
+    try:
+        if shown.data is not None:
+            st.image(shown.data, width="stretch")
+    except Exception:  # noqa: BLE001 - whatever lies there, a page does not end over it
+        shown = pictures.Shown(why="What lies there is no picture that can be shown.")
+    if shown.data is None:
         st.html(f'<div class="au-nothing"><span aria-hidden="true"></span><p>{say(shown.why)}</p></div>')
     where = [
         "In the library" if story.library and not story.library.deleted_at else "",

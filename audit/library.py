@@ -138,9 +138,13 @@ def draw() -> None:
     known = asked(library.characters)
     if known is None:
         return
+    if _is_unknown():
+        return
     section, character_id = _chosen()
     by_kind = {one.kind: one for one in counted}
-    _sections(by_kind, Counted(number=known[0], more=known[1]), section)
+    _sections(
+        by_kind, Counted(number=known[0], more=known[1]), section, was_scanned=_ended(scans) is not None
+    )
     look.as_of(datetime.now(UTC), _ages(scans, by_kind))
     if section is COVERAGE:
         library_coverage.draw(show_character)
@@ -162,6 +166,23 @@ def _chosen() -> tuple[Section, UUID | None]:
         means="Everything the last scan found of this character.",
     )
     return everything, character_id
+
+
+def _is_unknown() -> bool:
+    """True where the address names what is neither a section nor a character, which is said then."""
+    section, character = st.query_params.get(SECTION, ""), st.query_params.get(CHARACTER, "")
+    try:
+        UUID(character or "0" * 32)
+    except ValueError:
+        wrong = character
+    else:
+        wrong = "" if section in {"", COVERAGE.name, *SECTIONS} else section
+    if not wrong:
+        return False
+    with st.container(key="nothing", horizontal_alignment="center"):
+        nothing("No such part", f"“{wrong[:60]}” is no part of this page, so nothing is listed.")
+        st.button("Show the characters", key="library_known", on_click=show, args=(COVERAGE.name,))
+    return True
 
 
 def show(section: str) -> None:
@@ -260,17 +281,18 @@ def _ages(scans: Sequence[Scan], counted: Mapping[str, Count]) -> str:
 # -- the sections -----------------------------------------------------------------------------------------------------
 
 
-def _sections(counted: Mapping[str, Count], known: Counted, chosen: Section) -> None:
+def _sections(counted: Mapping[str, Count], known: Counted, chosen: Section, *, was_scanned: bool) -> None:
     with st.container(horizontal=True, key="library_counts"):
         _way(COVERAGE, known, chosen)
         for section in SECTIONS.values():
-            _way(section, _sum([counted[kind] for kind in section.kinds if kind in counted]), chosen)
+            number = _sum([counted[kind] for kind in section.kinds if kind in counted])
+            _way(section, number if was_scanned or number.number else None, chosen)
 
 
-def _way(section: Section, number: Counted, chosen: Section) -> None:
-    """How many stand in a section, and the way to see them."""
-    said = f"**{words.count(number)}**"
-    colour = section.tone if number.number else "gray"
+def _way(section: Section, number: Counted | None, chosen: Section) -> None:
+    """How many stand in a section, None where nobody ever looked, and the way to see them."""
+    said = "**?**" if number is None else f"**{words.count(number)}**"
+    colour = section.tone if number and number.number else "gray"
     st.button(
         f"{f':{colour}[{said}]' if colour else said} {section.title}",
         key=f"library_{section.name}",

@@ -31,6 +31,11 @@ def say(text: object) -> str:
     return html.escape(str(text), quote=True)
 
 
+def plain(text: object) -> str:
+    """`text` as it may stand inside Markdown: no picture is fetched and no link made by what somebody wrote."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>$:~^])", r"\\\1", str(text))
+
+
 def badge(words: str, tone: str) -> str:
     """A badge's HTML; `tone` is good, bad, warn, accent or calm."""
     return f'<span class="au-badge" data-tone="{say(tone)}">{say(words)}</span>'

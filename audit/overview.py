@@ -259,12 +259,17 @@ def _today_card() -> Card:
     course = [oldest + timedelta(days=step) for step in range((midnight.date() - oldest).days + 1)]
     return Card(
         label="Cost today (UTC)",
-        value=f"${today.spent_usd if today else Decimal(0):,.2f}",
+        value="not known" if _nothing_known(today) else f"${today.spent_usd if today else Decimal(0):,.2f}",
         note=_today_words(today),
         tone="warn" if today and today.unknown else "calm",
         spark=[float(by_day[day].spent_usd) if day in by_day else 0.0 for day in course],
         href=navigation.href("costs", span="24 hours"),
     )
+
+
+def _nothing_known(today: Day | None) -> bool:
+    """True where all that is summed is unknown: that is no zero."""
+    return today is not None and today.unknown > 0 and not today.spent_usd and not today.held_usd
 
 
 def _today_words(today: Day | None) -> str:
@@ -341,9 +346,9 @@ def _budget_cards() -> Iterator[Card]:
         return
     shared = [one for one in answer.value if one.user_id is None]
     if not shared:
-        yield Card(
-            label="Budget", value="none set", note="nothing limits spending", href=navigation.href("costs")
-        )
+        note = f"{len(answer.value):,} of single people" if answer.value else "nothing limits spending"
+        value = "none shared" if answer.value else "none set"
+        yield Card(label="Budget", value=value, note=note, href=navigation.href("costs"))
     for one in shared[:2]:
         yield _budget_card(one)
 

@@ -115,6 +115,8 @@ def draw() -> None:
         return
     bulk.panel(("recover", "purge"))
     wanted, size = _chosen()
+    if filters.refuses_lost(("silent",)) or _is_unknown():
+        return
     _begin_again_on_new_filters(wanted, size)
     live = filters.shared().live and not st.session_state.get(_STANDING)
     st.fragment(_list, run_every=EVERY if live else None)(wanted, size)
@@ -122,6 +124,7 @@ def draw() -> None:
 
 def _chosen() -> tuple[StuckFilter, int]:
     with st.sidebar:
+        filters.watch("silent", _AGES, next(iter(_AGES)))
         age = st.selectbox(
             "Silent for", list(_AGES), key="silent", bind="query-params", label_visibility="collapsed"
         )
@@ -137,6 +140,17 @@ def _chosen() -> tuple[StuckFilter, int]:
         silent_for=_AGES[age] if age else None,
     )
     return wanted, _SIZES[size] if size else 50
+
+
+def _is_unknown() -> bool:
+    """True where the address names a trouble that is none, which is said then: it must not mean every trouble."""
+    named = st.query_params.get(WHAT, "")
+    if not named or named in set(Trouble):
+        return False
+    with st.container(key="nothing", horizontal_alignment="center"):
+        nothing("No such trouble", f"“{named[:60]}” is no kind of trouble, so nothing is listed.")
+        st.button("Show every kind", key="lift", on_click=_show, args=(None,))
+    return True
 
 
 def _begin_again_on_new_filters(wanted: StuckFilter, size: int) -> None:

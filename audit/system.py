@@ -197,7 +197,8 @@ def _outside() -> None:
     where = {"folder": "Folder on this machine", "supabase": "Supabase Storage"}.get(store, store)
     _outside_line("Store", where, seen.get(health.STORE), key="store")
     paused = {one.provider: one for one in _paused()}
-    for name in services().providers:
+    # One that is paused stands here without a key too: the overview leads here, and here it is resumed.
+    for name in dict.fromkeys((*services().providers, *paused)):
         pause = paused.get(name)
         _outside_line(
             words.provider(name),
@@ -221,7 +222,8 @@ def _outside_line(name: str, where: str, seen: Seen | None, *, key: str, pause: 
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key=f"out_{key}"
     ):
         if seen is None:
-            tone, said = "calm", "not asked yet"
+            has_key = key == "store" or key in services().providers
+            tone, said = "calm", "not asked yet" if has_key else "it has no key here"
         else:
             took = (
                 f" in {words.lasted(max(seen.seconds, 0.001))}"
@@ -231,11 +233,12 @@ def _outside_line(name: str, where: str, seen: Seen | None, *, key: str, pause: 
             tone = "good" if seen.ok else "bad"
             said = f"{seen.sentence.rstrip('.')}{took}, {words.ago(seen.at)}"
         if pause:
-            tone, said = "bad", f"{pause} {said}"
+            tone, said = "bad", f"{pause} {words.sentence(said)}"
         st.html(_line(tone, name, f"{where}: {said}" if where else said), width="stretch")
         if pause and person().holds(Role.admin):
             st.button("Resume", key=f"resume_{key}", on_click=_resume, args=(key,), type="tertiary")
-        st.button("Ask now", key=f"ask_{key}", on_click=_ask, args=(key,), type="tertiary")
+        if key == "store" or key in services().providers:
+            st.button("Ask now", key=f"ask_{key}", on_click=_ask, args=(key,), type="tertiary")
 
 
 def _ask(key: str) -> None:

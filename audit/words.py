@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -52,6 +53,7 @@ PURPOSES: Mapping[str, str] = {  # of jobs, by metadata.destination
     "character_scene": "Scene images",
     "attribute_image": "Attribute images",
 }
+_ADDRESS = re.compile(r"(://[^\s?#]+)[?#]\S*")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -73,8 +75,8 @@ def who(person_id: UUID | None) -> str:
 
 
 def sentence(text: str) -> str:
-    """A sentence as it begins a line: a provider's name in front is written like everywhere else."""
-    return text[:1].upper() + text[1:]
+    """A sentence as it begins a line; what follows the `?` of an address may open it, so it is left out."""
+    return text[:1].upper() + _ADDRESS.sub(r"\1?…", text[1:])
 
 
 def money(amount: Decimal | None) -> str:

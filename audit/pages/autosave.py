@@ -11,6 +11,7 @@ from audit import (
     autosave_one,
     autosave_reasons,
     bulk,
+    filters,
     look,
     redraw,
 )
@@ -28,8 +29,9 @@ else:
     st.empty()
     with st.container():
         look.head("Auto-save", "Whether every portrait was saved, and saved right: seven checks each.")
-        autosave_health.draw(chosen.shared)
-        bulk.panel({REPAIR.kind})
-        autosave_reasons.draw(chosen)
-        autosave_list.draw(chosen)
-        autosave_history.draw()
+        if not filters.refuses_lost(("reason",)):
+            autosave_health.draw(chosen.shared)
+            bulk.panel({REPAIR.kind})
+            autosave_reasons.draw(chosen)
+            autosave_list.draw(chosen)
+            autosave_history.draw()

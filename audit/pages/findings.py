@@ -17,4 +17,5 @@ else:
     st.empty()
     with st.container():
         look.head("Findings", "What does not fit, in words: what it means, whose it is, and what mends it.")
-        finding_list.draw(chosen, names, live=filters.shared().live)
+        if not filters.refuses_lost(("state", "rule", "owner", "age")):
+            finding_list.draw(chosen, names, live=filters.shared().live)

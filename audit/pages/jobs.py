@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from audit import actions, job_filters, job_list, job_story, look, redraw
+from audit import actions, filters, job_filters, job_list, job_story, look, redraw
 
 redraw.settle()
 actions.flash()
@@ -18,4 +18,5 @@ if named:
 else:
     st.empty()
     with st.container():
-        job_list.draw(chosen)
+        if not filters.refuses_lost(("status",)):
+            job_list.draw(chosen)

@@ -65,6 +65,8 @@ class Line:
     attempts: int = 0
     images: int = 0
     accepted: int = 0
+    priced_images: int = 0
+    priced_accepted: int = 0
     estimated_usd: Decimal = Decimal(0)
     unestimated: int = 0
     computed_usd: Decimal = Decimal(0)
@@ -89,13 +91,13 @@ class Line:
 
     @property
     def per_image_usd(self) -> Decimal | None:
-        """What one picture cost, all that is known, failures too; None without a picture or a known cost."""
-        return self.spent_usd / self.images if self.images and self.known else None
+        """What one picture of a known cost was, failures too; None without one: what nobody knows is no zero."""
+        return self.spent_usd / self.priced_images if self.priced_images else None
 
     @property
     def per_accepted_usd(self) -> Decimal | None:
         """The same by accepted portrait."""
-        return self.spent_usd / self.accepted if self.accepted and self.known else None
+        return self.spent_usd / self.priced_accepted if self.priced_accepted else None
 
     @property
     def variance_usd(self) -> Decimal | None:
@@ -227,6 +229,8 @@ _SUMMED = f"""
                 ELSE 'total' END AS part,
             day, provider, model_key, made_for AS kind, user_id, character_id, count(*) AS attempts,
             coalesce(sum(is_image), 0) AS images, coalesce(sum(is_accepted), 0) AS accepted,
+            coalesce(sum(is_image) FILTER (WHERE known IS NOT NULL), 0) AS priced_images,
+            coalesce(sum(is_accepted) FILTER (WHERE known IS NOT NULL), 0) AS priced_accepted,
             sum(estimate) AS estimated, count(*) FILTER (WHERE has_estimate AND estimate IS NULL) AS unestimated,
             sum(computed) AS computed_sum, count(computed) AS computed, sum(billed) AS billed_sum,
             count(billed) AS billed, -sum(refunded) AS refunded, sum(known) AS spent,
@@ -241,7 +245,8 @@ _SUMMED = f"""
         FROM costed
         GROUP BY GROUPING SETS ((), (day), (provider), (provider, model_key), (made_for), (user_id), (character_id))
     )
-    SELECT part, day, provider, model_key, kind, user_id, character_id, attempts, images, accepted, unestimated,
+    SELECT part, day, provider, model_key, kind, user_id, character_id, attempts, images, accepted,
+        priced_images, priced_accepted, unestimated,
         computed, billed, held, unknown, failed, compared, {_DOLLARS}
     FROM (SELECT s.*, row_number() OVER (PARTITION BY part
               ORDER BY day DESC NULLS LAST, coalesce(spent, 0) + coalesce(held_sum, 0) DESC, attempts DESC, provider,

@@ -144,6 +144,16 @@ def test_unknown_is_counted_apart_and_never_zero(world):
     assert total.variance_usd is None
 
 
+def test_a_picture_of_unknown_cost_makes_no_other_look_cheaper(world):
+    world.portrait(world.job(estimated="0.03", computed="0.04"), primary=True)
+    world.portrait(world.job(estimated="0.03", computed=None), primary=True)
+
+    total = world.summed().total
+
+    assert (total.images, total.priced_images, total.accepted) == (2, 1, 2)
+    assert total.per_image_usd == total.per_accepted_usd == Decimal("0.04")
+
+
 def test_zero_is_known_and_no_unknown(world):
     world.job("failed", estimated="0.03", computed="0")
 

@@ -250,7 +250,7 @@ def test_qa_finds_a_rule_opens_a_finding_and_follows_it_to_its_repair(browser, d
     with visit(browser, f"{dashboard}/findings?live=false", viewport={"width": 1440, "height": 900}) as desk:
         page = desk.page
         expect(page.get_by_text("Library row lacks its tags").first).to_be_visible(timeout=30_000)
-        page.get_by_role("button", name="Show").first.click()
+        page.get_by_role("button", name="Show", exact=True).first.click()
         expect(page.get_by_text("What to do")).to_be_visible()
         settled(page)
         box = page.get_by_test_id("stDataFrame").bounding_box()

@@ -15,7 +15,7 @@ from audit.tables import MOST_IN_FILE, Sheet, as_csv, as_parquet
 from core.auth import LOCAL_PERSON
 from tests.builders import a_character
 from tests.screens.browser import visit
-from tests.screens.dashboard import settled
+from tests.screens.dashboard import settled, text_of
 
 NAMES = [room.name for members in ROOMS.values() for room in members]
 
@@ -58,6 +58,33 @@ def test_people_are_offered_by_what_they_own(pages, services):
     a_character(LOCAL_PERSON, services)
 
     assert pages("jobs").selectbox(key="person").options == ["You"]
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("jobs", {"provider": "Gone"}),
+        ("jobs", {"model": "Gone"}),
+        ("jobs", {"period": "24 hour"}),
+        ("jobs", {"status": "Faild"}),
+        ("stuck", {"what": "at_riskk"}),
+        ("stuck", {"silent": "Gone"}),
+        ("autosave", {"reason": "Gone"}),
+        ("findings", {"rule": "Gone"}),
+        ("library", {"section": "gone"}),
+        ("library", {"character": "gone"}),
+        ("costs", {"span": "5 days"}),
+        ("activity", {"person": "gone"}),
+    ],
+)
+def test_a_filter_that_is_lost_is_said_and_never_means_all(pages, name, address):
+    page = pages(name, **address)
+
+    assert "nothing is listed" in text_of(page).lower()
+    assert page.get("dataframe") == []
+    ways_on = {"what": "lift", "section": "library_known", "character": "library_known"}
+    page.button(key=ways_on.get(next(iter(address)), "lost_on")).click().run()
+    assert "nothing is listed" not in text_of(page).lower()
 
 
 SHEET = Sheet(
