@@ -115,7 +115,9 @@ def _explained(name: str) -> None:
 def _table(rows: Sequence[FindingRow], names: Names, chosen: Chosen) -> list[FindingRow]:
     """The findings; those that are ticked."""
     # The key follows the rows: what was ticked on rows that were replaced is dropped, never taken for another row.
-    key = f"findings_{hash(tuple((row.id, row.owner, row.state) for row in rows)) & 0xFFFFFFFF:x}"
+    # And the columns: a grid that is given others under the same key takes no notice of the first click.
+    shown = (chosen.rule, *((row.id, row.owner, row.state) for row in rows))
+    key = f"findings_{hash(shown) & 0xFFFFFFFF:x}"
     event = st.dataframe(
         pd.DataFrame([_line(row, names, chosen) for row in rows]),
         key=key,
