@@ -356,7 +356,9 @@ def _findings(conn: Connection, around: _Around) -> Iterator[Problem]:
             sentence=f"{_many(counted, 'finding is', 'findings are')} open, the oldest for "
             f"{span(one.oldest, around.now)}{named}.",
             page="library" if one.family == "library" else "findings",
-            query={"rule": only} if only and one.family != "library" else {},
+            query={"rule": only}
+            if only and one.example in findings.RULES and one.family != "library"
+            else {},
             counted=counted,
         )
 

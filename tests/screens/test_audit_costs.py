@@ -179,7 +179,7 @@ def test_a_person_without_a_role_sees_nothing_of_others(services, lived, custome
         said = text_of(opened("costs"))
 
     assert "$0.55" not in said
-    assert "needs the role" in said
+    assert "needs the editor, qa, product or admin role" in said
 
 
 def test_what_people_wrote_never_becomes_part_of_the_page(pages, services, world):

@@ -42,7 +42,7 @@ def tick(page, services, *places):
     """Tick rows of the table by their place."""
     with services.db.as_reader(LOCAL_PERSON) as conn:
         shown = questions.page(conn, FindingFilter()).rows
-    key = f"findings_{hash(tuple((row.id, row.owner, row.state) for row in shown)) & 0xFFFFFFFF:x}"
+    key = f"findings_{hash((None, *((row.id, row.owner, row.state) for row in shown))) & 0xFFFFFFFF:x}"
     page.session_state[key] = {"selection": {"rows": list(places), "columns": [], "cells": []}}
     page.run()
 

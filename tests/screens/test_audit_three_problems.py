@@ -291,7 +291,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "a portrait is broken": Kind(
         plant=break_a_portrait, title="Portraits were not saved right", says="1 portrait fails one of the seven checks",
-        href="/autosave?only=broken", room="Auto-save",
+        href="/autosave?broken=true", room="Auto-save",
     ),
     "a budget is used up": Kind(
         plant=use_up_a_budget, title="A budget is used up", says="new requests are refused", href="/costs",
@@ -306,11 +306,11 @@ KINDS: Mapping[str, Kind] = {
         href="/jobs?q=status:failed provider:sketch since:6h", room="Jobs", tone="warn",
     ),
     "an object is gone": Kind(
-        plant=lose_an_object, title="Findings: the library", says="1 finding is open, the oldest for 2 days",
+        plant=lose_an_object, title="Findings about the library", says="1 finding is open, the oldest for 2 days",
         href="/library", room="Library", tone="warn",
     ),
     "a finding is open": Kind(
-        plant=find_something, title="Findings: characters", says="1 finding is open, the oldest for 2 days",
+        plant=find_something, title="Findings about characters", says="1 finding is open, the oldest for 2 days",
         href="/findings", room="Findings", tone="warn",
     ),
     "attribute images are missing": Kind(
