@@ -25,12 +25,29 @@ _OF_A_BROWSER = ("tests/screens/", "tests/e2e/")
 _NEVER_RESOLVES = (".invalid", ".test", ".example")  # reserved (RFC 6761, RFC 2606)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In CI a browser test is tried once more, and named (docs/decisions/0024)."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In CI a browser test is tried once more, and named (docs/decisions/0024); of the same test in light and in dark it
+    takes the light one (0029; SOAK=1: both).
+    """
     if os.environ.get("CI"):
+        if not os.environ.get("SOAK"):
+            _leave_out_doubles(config, items)
         for item in items:
             if item.nodeid.startswith(_OF_A_BROWSER):
                 item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def _leave_out_doubles(config: pytest.Config, items: list[pytest.Item]) -> None:
+    names = {item.nodeid for item in items}
+    doubles = [
+        item
+        for item in items
+        if item.nodeid.startswith(_OF_A_BROWSER)
+        and "dark" in item.name
+        and item.nodeid.replace("dark", "light") in names
+    ]
+    config.hook.pytest_deselected(items=doubles)
+    items[:] = [item for item in items if item not in doubles]
 
 
 class NetworkUsed(BaseException):
