@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -29,7 +30,8 @@ def heard(services, person, deed, *, most=3, seconds=1.0):
                     found.append(change)
         return found
 
-    return asyncio.run(listen())
+    with ThreadPoolExecutor(1) as thread:  # a browser test of this process may have left its loop running
+        return thread.submit(asyncio.run, listen()).result()
 
 
 @pytest.fixture
