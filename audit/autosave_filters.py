@@ -91,12 +91,6 @@ def show_reason(reason: Reason) -> None:
     st.session_state["reason"] = None if st.session_state.get("reason") == said else said
 
 
-def show_broken() -> None:
-    """Look at broken ones of all time; for a button's `on_click`."""
-    st.session_state.update(broken=True)
-    filters.look_at_all_time()
-
-
 def lift() -> None:
     """Lift every filter; for a button's `on_click`."""
     st.session_state.update(character="", reason=None, broken=False)

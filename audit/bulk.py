@@ -339,7 +339,10 @@ def _about(one: ActionRow) -> str:
 
 
 def _spent(one: ActionRow) -> str:
-    return f", about {words.money(one.cost_usd)}" if one.cost_usd else ""
+    deed = DEEDS.get(one.kind)
+    unknown = one.unpriced if deed is not None and deed.costs_money else 0
+    known = f", about {words.money(one.cost_usd)}" if one.cost_usd else ""
+    return f"{known}, {unknown} of unknown price" if unknown else known
 
 
 def _standing(one: ActionRow) -> str:

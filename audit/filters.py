@@ -73,11 +73,6 @@ class Shared:
         return _ago(PERIODS[self.period])
 
     @property
-    def summed_since(self) -> datetime | None:
-        """From when on sums are made."""
-        return _ago(SPANS[self.span])
-
-    @property
     def narrows(self) -> bool:
         """True where more than a period is asked for: then an empty list may be the filters' doing."""
         return any((self.provider, self.model_id, self.person_id, self.kind))

@@ -8,10 +8,11 @@ from uuid import UUID
 
 import streamlit as st
 
-from audit import actions, job_answers, job_checks, pictures, redraw, timeline, words
+from audit import actions, job_answers, job_checks, pictures, redraw, tables, timeline, words
 from audit.asking import asked
 from audit.look import badge, nothing, plain, say
 from audit.services import any_worker, services
+from audit.tables import Sheet
 from core import proof
 from core.audit import job_history, jobs
 from core.audit.job_history import History
@@ -251,6 +252,20 @@ def _requests(sent: Sequence[Sent]) -> None:
         for one in sent
     ]
     st.dataframe(lines, key="requests", hide_index=True)
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        tables.files(_requests_sheet(sent))
+
+
+def _requests_sheet(sent: Sequence[Sent]) -> Sheet:
+    return Sheet(
+        name="job-requests",
+        columns=("attempt", "provider", "model", "sent", "receipt", "request", "outcome", "settled"),
+        rows=lambda: (
+            (one.attempt, one.provider, one.model_key, one.submitted_at, one.received_at, one.request_id, one.outcome,
+             one.settled_at)
+            for one in sent
+        ),
+    )  # fmt: skip
 
 
 def _ledger(story: Story) -> None:
@@ -259,6 +274,20 @@ def _ledger(story: Story) -> None:
         st.caption("The ledger has no entry: the platform's own jobs are not priced.")
         return
     st.dataframe([_entry(one) for one in story.costs], key="costs", hide_index=True)
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        tables.files(_ledger_sheet(story.costs))
+
+
+def _ledger_sheet(costs: Sequence[CostEntry]) -> Sheet:
+    return Sheet(
+        name="job-costs",
+        columns=("attempt", "kind", "amount_usd", "provider", "model", "units", "note", "at"),
+        rows=lambda: (
+            (one.attempt, one.kind, "unknown" if one.amount_usd is None else str(one.amount_usd),
+             one.provider, one.model_key, one.units, one.note, one.at)
+            for one in costs
+        ),
+    )  # fmt: skip
 
 
 def _entry(one: CostEntry) -> dict[str, object]:

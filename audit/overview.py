@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import streamlit as st
 
-from audit import cards, filters, look, navigation, redraw, words
+from audit import cards, filters, look, navigation, redraw, tables, words
 from audit.asking import told
 from audit.cards import Card
 from audit.look import say
@@ -75,6 +75,9 @@ def _verdict(found: Health) -> None:
     if found.problems or found.unanswered:
         lines = [*map(_line, found.problems), *map(_unasked, found.unanswered)]
         st.html(f'<ol class="ov-list">{"".join(lines)}</ol>')
+    if found.problems:
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            tables.files(_sheet(found))
 
 
 def _in_a_sentence(found: Health) -> tuple[str, str]:

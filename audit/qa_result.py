@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import streamlit as st
 
@@ -130,10 +130,6 @@ def _quality(one: Quality) -> str:
         f"<div><b>{say(kind)}<small>{say(drawn)}</small></b>{bar}"
         f"<em>{usable.share:.0%}<small>{usable.low:.0%} to {usable.high:.0%}</small></em></div>"
     )
-
-
-def _week(one: Quality) -> str:
-    return f"week of {date.fromisoformat(one.week):%-d %b}" if one.week else ""
 
 
 def _people(people: Sequence[Judged], total: int) -> None:

@@ -24,7 +24,6 @@ from core.errors import (
     BadRequest,
     Conflict,
     NotAllowed,
-    NotFound,
     ObjectMissing,
     ProviderRejected,
     ProviderUnreachable,
@@ -32,7 +31,7 @@ from core.errors import (
     ResultLost,
 )
 from core.services import Services
-from core.stock import BIN, SENTENCES, Kind
+from core.stock import BIN, Kind
 from core.storage import (
     ATTRIBUTE_ORIGINALS,
     LIBRARY,
@@ -661,11 +660,3 @@ def finding_of(one: str) -> int:
     if not one.isdecimal():
         raise BadRequest("A row of this action is not a finding of the library.", field="ids")
     return int(one)
-
-
-def sentence_of(kind: str) -> str:
-    """What a kind says to people. Raises NotFound for a kind of another version."""
-    try:
-        return SENTENCES[Kind(kind)]
-    except ValueError as error:
-        raise NotFound("This version does not know what was found there.") from error

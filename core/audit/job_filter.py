@@ -542,16 +542,6 @@ def mended(text: str, wrong: Unreadable) -> str | None:
     return f"{text[: wrong.at]}{new}{text[wrong.at + wrong.length :]}"
 
 
-def with_values(text: str, wanted: Field, *values: str) -> str:
-    """`text` with the term of `wanted` put in its place; without `values` it is taken out. Raises Unreadable."""
-    query = parse(text)
-    kept = [
-        one for one in query.terms if not (isinstance(one, Among) and one.key is wanted and not one.turned)
-    ]
-    put = [Among(key=wanted, values=values)] if values else []
-    return show(Query(terms=(*kept, *put)))
-
-
 # -- while typing -----------------------------------------------------------------------------------------------------
 
 

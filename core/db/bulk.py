@@ -45,7 +45,8 @@ class ActionRow:
     done: int
     refused: int
     failed: int
-    cost_usd: Decimal
+    cost_usd: Decimal  # of the done rows whose price is known
+    unpriced: int  # done rows without a price: unknown where the deed costs money
 
     @property
     def over(self) -> int:
@@ -231,13 +232,14 @@ _ACTION = """
     SELECT a.id, a.kind, a.options, a.why, a.asked_by, a.asked_at, a.items, a.run_by, a.runs, a.beat_at, a.stop_asked_at,
         a.ended_at,
         a.runner IS NULL OR a.beat_at < clock_timestamp() - make_interval(secs => %(silent)s) AS is_silent,
-        n.waiting, n.working, n.done, n.refused, n.failed, n.cost_usd
+        n.waiting, n.working, n.done, n.refused, n.failed, n.cost_usd, n.unpriced
     FROM studio.bulk_actions a
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE i.state = 'waiting') AS waiting, count(*) FILTER (WHERE i.state = 'working') AS working,
             count(*) FILTER (WHERE i.state = 'done') AS done, count(*) FILTER (WHERE i.state = 'refused') AS refused,
             count(*) FILTER (WHERE i.state = 'failed') AS failed,
-            coalesce(sum(i.cost_usd) FILTER (WHERE i.state = 'done'), 0) AS cost_usd
+            coalesce(sum(i.cost_usd) FILTER (WHERE i.state = 'done'), 0) AS cost_usd,
+            count(*) FILTER (WHERE i.state = 'done' AND i.cost_usd IS NULL) AS unpriced
         FROM studio.bulk_items i WHERE i.action_id = a.id) n
 """
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from audit import bulk as panel
 from core import bulk, generation, recovery
 from core.db import bulk as bulk_rows
 from core.errors import BadRequest, Conflict, DatabaseUnavailable, LeaseLost, NotAllowed, NotFound
@@ -481,6 +482,19 @@ def test_a_price_that_is_unknown_is_refused_under_a_limit_and_never_counted_as_n
         "refused",
         "Its price is not known, and this action has a spending limit.",
     )
+
+
+def test_the_report_tells_how_many_were_done_at_an_unknown_price(services, ana, fal):
+    failed = failed_jobs(services, ana, fal, 1)
+    with services.db.as_service() as conn:
+        conn.execute("DELETE FROM studio.model_prices")
+
+    action_id = bulk.begin("retry", ids(failed), ana, services, why=WHY)
+    bulk.run(action_id, ana, services)
+
+    ended = bulk.report(action_id, ana, services).action
+    assert (ended.done, ended.cost_usd, ended.unpriced) == (1, 0, 1)
+    assert panel._spent(ended) == ", 1 of unknown price"
 
 
 @pytest.mark.parametrize("limit", ["-1", "much", "NaN", "Infinity"])

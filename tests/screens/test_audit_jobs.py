@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 from playwright.sync_api import expect
 
-from audit import look
+from audit import job_story, look
 from audit.job_list import _fit, _pixels, sheet
 from audit.tables import as_csv
 from core import generation
@@ -291,6 +291,22 @@ def test_an_unknown_outcome_offers_neither_a_second_payment_nor_a_cancel(audit, 
 
     assert "It is not sent again" in text_of(page)
     assert {"do_retry", "do_cancel"}.isdisjoint(button.key for button in page.button)
+
+
+def test_a_job_s_requests_and_amounts_come_as_files(audit, failed, services):
+    story = jobs_of(services, failed)
+    requests, amounts = job_story._requests_sheet(story.sent), job_story._ledger_sheet(story.costs)
+
+    offered = {button.proto.id.rsplit("-", 1)[-1] for button in audit(job=str(failed)).get("download_button")}
+    assert {"requests_csv", "requests_parquet", "costs_csv", "costs_parquet"} <= offered
+    assert as_csv(requests).decode("utf-8-sig").splitlines()[1].startswith("1,fal,fal-ai/flux/dev,")
+    assert ",estimated," not in as_csv(requests).decode()
+    assert "1,estimated," in as_csv(amounts).decode("utf-8-sig")
+
+
+def jobs_of(services, job_id):
+    with services.db.as_reader(LOCAL_PERSON) as conn:
+        return jobs.story(conn, job_id)
 
 
 def test_what_people_wrote_never_becomes_part_of_the_page(audit, services):

@@ -227,14 +227,6 @@ def test_a_day_is_whole_in_the_zone_of_the_person_who_reads():
     )
 
 
-def test_one_key_is_put_in_place_and_the_rest_stays():
-    assert (
-        language.with_values("refused status:failed since:2d", Field.status, "queued")
-        == '"refused" since:2d status:queued'
-    )
-    assert language.with_values("status:failed", Field.status) == ""
-
-
 def test_words_that_were_typed_stand_in_no_repr():
     assert "secret" not in repr(parse('"secret words"'))
 
