@@ -15,10 +15,10 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup peers browser studio audit demo worker emulator test check e2e chaos words soak bench lock clean screenshots
+.PHONY: help setup peers browser studio audit demo worker emulator test check e2e chaos words soak rehearse bench lock licences sbom audit-dependencies test-supabase clean screenshots
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 setup: $(RUN) $(DEV) $(PEERS) browser ## install everything: the product, its checks, a browser
 
@@ -26,8 +26,7 @@ studio: $(RUN) ## the studio, on http://127.0.0.1:7860
 	$(BIN)/python studio_app.py
 
 audit: $(RUN) ## the audit dashboard, on http://127.0.0.1:8501
-	$(BIN)/python -m streamlit run audit_app.py \
-		--server.port "$$($(BIN)/python -c 'from core.settings import Settings; print(Settings().audit_port)')"
+	$(BIN)/python -m audit
 
 demo: $(RUN) ## a made-up world with every defect in an empty STUDIO_HOME, to learn the dashboard on
 	$(BIN)/python -m core demo
@@ -48,18 +47,27 @@ check: $(DEV) ## format, rules, types, imports
 test: $(DEV) $(PEERS) browser ## everything but the long browser stories and the long chaos runs
 	$(PYTEST) -n 3 --dist worksteal -m "not e2e and not chaos" $(ARGS)
 
+# Keys come from the environment: SUPABASE_SECRET_KEY, and SUPABASE_PUBLISHABLE_KEY for sign-in.
+test-supabase: $(DEV) ## the suites of storage and sign-in against a real project (URL=https://…)
+	$(BIN)/python -m tests.supabase.real $(URL) $(ARGS)
+
 e2e: $(DEV) browser ## every browser story
 	$(PYTEST) -n 2 --dist worksteal -m "not chaos" $(ARGS) tests/e2e
 
+# Two at once: each has processes, a database and a provider of its own, and waits for most of its time.
 chaos: $(DEV) browser ## random faults and killed processes (CHAOS_SECONDS: how long)
-	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} $(PYTEST) -m chaos $(ARGS) tests/chaos
+	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} $(PYTEST) -n 2 --dist worksteal -m chaos $(ARGS) tests/chaos
 
 words: $(DEV) browser ## an editor types while the studio is killed and the network cut (WORDS: how many edits)
 	$(PYTEST) -m chaos $(ARGS) tests/chaos/test_lost_words.py
 
 soak: $(DEV) browser ## browser stories and chaos in their full sizes; an hour and more
 	SOAK=1 CHAOS_SECONDS=$${CHAOS_SECONDS:-1200} $(PYTEST) --timeout 0 -m "e2e or chaos" $(ARGS)
-	SOAK=1 $(PYTEST) --timeout 0 tests/contracts/test_schema.py tests/screens/test_bulk_killed.py $(ARGS)
+	SOAK=1 $(PYTEST) --timeout 0 tests/contracts/test_schema.py tests/screens/test_bulk_killed.py \
+		tests/database/test_adoption.py $(ARGS)
+
+rehearse: $(DEV) ## every command of compose.yaml as Docker would start it, where there is no Docker
+	$(BIN)/python -m tests.deployment.rehearse $(ARGS)
 
 screenshots: $(DEV) browser ## every page and state of the studio, into docs/screenshots (ARGS="palette": those alone)
 	$(BIN)/python -m tests.screenshots $(ARGS)
@@ -75,6 +83,15 @@ lock: $(DEV) ## write requirements*.txt from requirements*.in (ARGS=--upgrade: t
 	$(BIN)/uv pip compile requirements.in -o requirements.txt $(LOCKING) $(ARGS)
 	$(BIN)/uv pip compile requirements-dev.in -o requirements-dev.txt $(LOCKING) $(ARGS)
 	$(BIN)/uv pip compile requirements-peers.in -o requirements-peers.txt $(LOCKING) $(ARGS)
+
+licences: $(DEV) ## write docs/licences.md from the lock and the packages' own metadata
+	$(BIN)/python -m supply licences
+
+sbom: $(DEV) ## the bill of materials in CycloneDX, as sbom.json
+	$(BIN)/python -m supply sbom sbom.json
+
+audit-dependencies: $(DEV) ## ask whether a pinned version has a known vulnerability (needs a network)
+	$(BIN)/python -m supply audit
 
 clean: ## remove what was installed and cached; the data in .studio stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache test-results

@@ -9,11 +9,9 @@ import sys
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before the import below reads it
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import uvicorn
-
 import studio
-from core import api, worker
-from core.auth import LocalGate
+from core import api, serving, worker
+from core.auth import gate_for
 from core.db.embedded import terminate_cleanly
 from core.errors import StudioError
 from core.guards import refuse_open_door
@@ -26,22 +24,15 @@ def main() -> None:
     terminate_cleanly()
     settings = Settings()
     refuse_open_door(settings)
-    gate = LocalGate()
     with contextlib.ExitStack() as stack:
         services = stack.enter_context(open_services(settings))
+        gate = gate_for(services)
         if settings.worker is WorkerMode.embedded:
             stack.enter_context(worker.in_thread(services))
         app = api.build(services, gate)
         studio.mount(app, services, gate)
         print(f"Portrait Studio: http://{settings.studio_host}:{settings.studio_port}/", flush=True)  # noqa: T201
-        uvicorn.run(
-            app,
-            host=settings.studio_host,
-            port=settings.studio_port,
-            log_config=None,
-            access_log=False,  # links carry tokens
-            timeout_graceful_shutdown=3,
-        )
+        serving.serve(app, services, host=settings.studio_host, port=settings.studio_port)
 
 
 if __name__ == "__main__":

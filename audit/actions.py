@@ -10,21 +10,23 @@ from uuid import UUID
 
 import streamlit as st
 
-from audit import words
-from audit.asking import asked, told
+from audit import typed, words
+from audit.asking import asked
 from audit.services import any_worker, person, services
 from core import generation, recovery
 from core.audit.jobs import JobState, Sent, Story
+from core.authority import Action, may
 from core.errors import BadRequest, StudioError
 from core.generation import ModelChoice
 from core.job_deeds import ANOTHER_MODEL, MODEL
-from core.values import JobId, JobStatus, ModelId, Role
+from core.values import JobId, JobStatus, ModelId
 
 _PENDING = "pending_action"
 _FLASH = "flash"
 _BILLED = "settle_billed"
 _WHY = "settle_why"
 _OTHER = "other_model"
+_FORM = "job_question"
 _LONGEST_WHY = 500
 _ANSWERS: Mapping[str, bool | None] = {
     "Yes, it was billed": True,
@@ -76,7 +78,7 @@ def flash() -> None:
 def forget() -> None:
     """Drop a question that was not answered."""
     st.session_state.pop(_PENDING, None)
-    st.session_state.pop(_OTHER, None)
+    typed.drop(_FORM)
 
 
 def where_to_look(story: Story) -> str:
@@ -92,35 +94,35 @@ def _lost(story: Story) -> Sent | None:
 
 
 def _may_cancel(story: Story) -> bool:
-    job = story.job
-    here = job.runner == "studio" and story.row.state in (JobState.queued, JobState.processing)
-    return here and not job.cancel_requested and person().holds(Role.editor, Role.qa, Role.admin)
+    here = story.row.state in (JobState.queued, JobState.processing)
+    return here and generation.offer_of(story.job, person(), services()).cancel
 
 
 def _may_retry(story: Story) -> bool:
-    ended = story.job.status in (JobStatus.failed, JobStatus.cancelled)
     if story.job.metadata.get("destination") == "attribute_image":  # those are made again under Attributes
         return False
     # Asked for again once already: the same click would only lead to that job, which the page links to.
-    return ended and not story.again and story.job.runner == "studio" and person().holds(Role.editor)
+    return not story.again and generation.offer_of(story.job, person(), services()).retry
 
 
 def _may_try_another(story: Story) -> bool:
     """Like trying again; and where that failed too."""
     failed = {JobStatus.failed, JobStatus.cancelled}
-    ended = story.job.status in failed and all(later.status in failed for later in story.again)
     if story.job.metadata.get("destination") == "attribute_image":
         return False
-    return ended and story.job.runner == "studio" and person().holds(Role.editor)
+    failed_again = all(later.status in failed for later in story.again)
+    return failed_again and generation.offer_of(story.job, person(), services()).retry
 
 
 def _may_settle(story: Story) -> bool:
     unknown = story.row.state is JobState.outcome_unknown and _lost(story) is not None
-    return unknown and person().holds(Role.qa, Role.admin)
+    return unknown and may(person(), Action.settle_outcomes)
 
 
 def _confirm(deed: _Deed, story: Story) -> None:
+    typed.begin(_FORM, {_OTHER: None, _BILLED: None, _WHY: ""})
     deed.asks(story)
+    refusal = st.container()
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Leave it", key="dialog_no"):
             forget()
@@ -128,13 +130,15 @@ def _confirm(deed: _Deed, story: Story) -> None:
         agreed = st.button(deed.yes, key="dialog_yes", type="primary")
     if agreed:
         _carry_out(deed.act, story)
+    with refusal:
+        typed.tell(_FORM)
 
 
 def _carry_out(act: Callable[[Story], str], story: Story) -> None:
     try:
         st.session_state[_FLASH] = act(story)
     except StudioError as error:
-        told(error)
+        typed.refuse(_FORM, error)
         return
     forget()
     st.rerun()

@@ -18,8 +18,9 @@ from audit.tables import Sheet
 from core.audit import activity
 from core.audit.activity import Change, Event, EventPage, Key, Wanted
 from core.audit.jobs import Counted
+from core.authority import Action, may, refusal
 from core.services import Services
-from core.values import Person, Role
+from core.values import Person
 
 PER_PAGE = 50
 _IN_FILE_AT_ONCE = 1_000
@@ -48,10 +49,8 @@ _PAGES = {
 def draw() -> None:
     """The list as the address wants it."""
     look.head("Activity", "What people and the studio did: who, what, to which row, what changed, and why.")
-    if not person().holds(Role.qa, Role.product, Role.admin):
-        nothing(
-            "Not for this role", "What was done is read by qa, product and admin. Ask an admin for the role."
-        )
+    if not may(person(), Action.see_activity):
+        nothing("Not for this role", refusal(Action.see_activity))
         return
     known = asked(lambda conn: (activity.actions(conn), activity.tables(conn)))
     if known is None:  # one question that took too long is enough to wait for

@@ -9,7 +9,7 @@ import streamlit as st
 
 from audit.services import read
 from core.db import Connection
-from core.errors import BadRequest, DatabaseUnavailable, QueryTimedOut, StudioError
+from core.errors import BadRequest, DatabaseUnavailable, NotAllowed, QueryTimedOut, StudioError
 
 T = TypeVar("T")
 
@@ -40,5 +40,7 @@ def told(error: StudioError) -> None:
         st.warning(
             error.sentence, icon=":material/edit:"
         )  # something is missing on the form; a code helps nobody
+    elif isinstance(error, NotAllowed):
+        st.info(error.sentence, icon=":material/lock:")
     else:
         st.error(f"{error.sentence} ({error.reason})", icon=":material/error:")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from audit import attribute_making, attribute_review, navigation, tables, words
+from audit import attribute_making, attribute_review, navigation, tables, typed, words
 from audit.asking import asked
 from audit.attribute_pictures import large, thumbnail
 from audit.attribute_review import address_of, is_maker, open_cell
@@ -133,13 +133,14 @@ def _judging(one: CellStatus, cells: Sequence[CellStatus]) -> None:
     picture = one.picture
     stands = picture.review_note or "" if picture else ""
     note_key = f"note_{address_of(one.cell)}_{picture.id if picture else ''}_{stands}"
+    typed.begin(note_key, {note_key: stands})
     st.text_input(
         "Note",
-        value=stands,
         key=note_key,
         max_chars=LONGEST_NOTE,
         placeholder="What is wrong, or what to keep. A rejection needs it.",
     )
+    typed.tell(note_key)
     with st.container(horizontal=True, key="cell_judging"):
         _verdict("Approve", ReviewStatus.approved, "A", one, note_key, cells)
         _verdict("Reject", ReviewStatus.rejected, "X", one, note_key, cells)

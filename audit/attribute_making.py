@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import streamlit as st
 
-from audit import attribute_review, redraw, tables, words
+from audit import attribute_review, navigation, redraw, tables, typed, words
 from audit.asking import asked, told
 from audit.filters import shared
 from audit.look import as_of, badge, nothing, plain, say
@@ -28,6 +28,7 @@ EVERY = 2  # seconds between two looks at a run
 _PENDING = "attributes_pending"
 _RUN = "run"
 _LIMIT, _MODEL = "making_limit", "making_model"
+_FORM = "making_question"
 _BY_ITSELF = "Chosen for you"
 _NAMED = 5  # models of unknown price, before "and more"
 
@@ -90,6 +91,7 @@ def _open(cells: tuple[Cell, ...], again: bool) -> None:
 
 def _forget() -> None:
     st.session_state.pop(_PENDING, None)
+    typed.drop(_FORM)
 
 
 def _question() -> None:
@@ -104,6 +106,7 @@ def _question() -> None:
 
 
 def _ask(pending: Pending) -> None:
+    typed.begin(_FORM, {_LIMIT: None, _MODEL: _BY_ITSELF})
     try:
         makers = attributes.makers(person(), services())
     except StudioError as error:
@@ -185,6 +188,7 @@ def _show(plan: AttributePlan, pending: Pending, unknown: Sequence[Maker]) -> No
 def _answer(
     plan: AttributePlan | None, pending: Pending, limit: Decimal | None, model_id: ModelId | None
 ) -> None:
+    refusal = st.container()
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Leave it", key="dialog_no"):
             _forget()
@@ -197,13 +201,15 @@ def _answer(
         )
     if agreed:
         _begin(pending, limit, model_id)
+    with refusal:
+        typed.tell(_FORM)
 
 
 def _begin(pending: Pending, limit: Decimal | None, model_id: ModelId | None) -> None:
     try:
         run = _asked_for(pending, limit, model_id)
     except StudioError as error:
-        told(error)
+        typed.refuse(_FORM, error)
         return
     _forget()
     st.session_state.pop("attributes_selected", None)
@@ -360,7 +366,7 @@ def _line(one: RunLine) -> str:
     failed = f", {one.failed} failed" if one.failed else ""
     stopped = f", {one.cancelled} cancelled" if one.cancelled else ""
     return (
-        f'<a href="/attributes?run={one.id}" target="_self">{badge(said, tone)}'
+        f'<a href="{say(navigation.href("attributes", run=str(one.id)))}" target="_self">{badge(said, tone)}'
         f"<span>{say(words.moment(one.asked_at))}<small>{say(kind)}, asked by {say(who)}{say(limit)}</small></span>"
         f"<span>{one.done} of {one.asked} made{failed}{stopped}</span>"
         f"<span>{say(words.money(one.spent_usd))}{unknown}</span><code>{say(words.short(one.id))}</code></a>"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
 import streamlit as st
 
-from audit import attribute_review, tables, words
+from audit import attribute_review, redraw, tables, typed, words
 from audit.asking import asked
 from audit.look import as_of, say
 from audit.services import person, services
@@ -100,7 +100,17 @@ def _form(found: Sequence[Option]) -> None:
     if not attribute_review.is_maker():
         st.caption("Product and admin add options.")
         return
-    kinds = {one.category: one.category_label for one in found}
+    st.fragment(_fields)({one.category: one.category_label for one in found})
+    st.caption(
+        "It is wanted at once: its pictures are missing until they are made, and the studio, the create page and the "
+        "command line know it. Every option shows an adult, fully clothed."
+    )
+
+
+def _fields(kinds: Mapping[str, str]) -> None:
+    """The form by itself: where it is refused, nothing else is drawn again."""
+    redraw.heed()
+    typed.begin(_FORM, {"option_kind": next(iter(kinds)), **dict.fromkeys(_FIELDS, "")})
     with st.form(_FORM, border=True):
         st.selectbox("Kind", list(kinds), format_func=kinds.__getitem__, key="option_kind")
         st.text_input("Name", key="option_value", max_chars=40, placeholder="90s, Wiry, watercolour …")
@@ -123,11 +133,8 @@ def _form(found: Sequence[Option]) -> None:
         st.text_input(
             "Tags for the character", key="option_tags", placeholder="Separated by commas; else the label"
         )
+        typed.tell(_FORM)
         st.form_submit_button("Add", type="primary", icon=":material/add:", on_click=_add, key="option_add")
-    st.caption(
-        "It is wanted at once: its pictures are missing until they are made, and the studio, the create page and the "
-        "command line know it. Every option shows an adult, fully clothed."
-    )
 
 
 def _add() -> None:
@@ -141,15 +148,13 @@ def _add() -> None:
         aliases=_split(aliases),
         tags=_split(tags),
     )
-    try:
+
+    def act() -> None:
         added = options.add(wanted, person(), services())
-    except StudioError as error:
-        attribute_review.refuse_next(error)
-        return
-    for name in _FIELDS:
-        state[name] = ""
-    kind = "style" if added.category == STYLE_IMAGE else added.category_label.lower()
-    attribute_review.say_next(f"{added.label} is added to {kind}. Its pictures are missing now.")
+        kind = "style" if added.category == STYLE_IMAGE else added.category_label.lower()
+        attribute_review.say_next(f"{added.label} is added to {kind}. Its pictures are missing now.")
+
+    typed.attempt(_FORM, act)
 
 
 def _split(text: str) -> tuple[str, ...]:

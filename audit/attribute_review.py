@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from audit import redraw
+from audit import redraw, typed
 from audit.asking import told
 from audit.services import person, services
 from core import attributes, reviews
 from core.attributes import CellStatus
 from core.audit.attributes import Standing, standing
+from core.authority import Action, may
 from core.db import Connection
 from core.errors import StudioError
 from core.services import Services
-from core.values import Cell, ReviewStatus, Role
+from core.values import Cell, ReviewStatus
 
 _ADDRESS = "cell"
 _UNDO = "attributes_undo"
@@ -60,7 +61,7 @@ def cells_on(conn: Connection, given: Services) -> tuple[CellStatus, ...]:
 
 def is_maker() -> bool:
     """True where this person makes and judges pictures; others look."""
-    return person().holds(Role.product, Role.admin)
+    return may(person(), Action.judge_attribute_images)
 
 
 def next_to_review(cells: Sequence[CellStatus], after: Cell) -> CellStatus | None:
@@ -80,8 +81,9 @@ def decide(one: CellStatus, verdict: ReviewStatus, note_key: str, cells: Sequenc
     try:
         reviews.review(one.cell, verdict, person(), services(), image_url=picture.image_url, note=note)
     except StudioError as error:
-        st.session_state[_FAILED] = error
+        typed.refuse(note_key, error)
         return
+    typed.drop(note_key)
     st.session_state[_UNDO] = Before(
         cell=one.cell,
         label=one.label,

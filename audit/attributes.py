@@ -24,15 +24,16 @@ from audit.attribute_pictures import thumbnail
 from audit.attribute_review import address_of, is_maker
 from audit.filters import shared
 from audit.look import as_of, head, nothing, say
-from audit.services import person, services
+from audit.services import on_click, person, services
 from core import contact_sheets, options, review_deeds
 from core.attributes import CellStatus
 from core.audit import attributes
 from core.audit.attributes import STANDING_WORDS, Complete, Standing
+from core.authority import Action, may, refusal
 from core.catalog import AttributeCategory, Catalog
 from core.db import Connection
 from core.services import Services
-from core.values import STYLE_IMAGE, Person, Role
+from core.values import STYLE_IMAGE, Person
 
 EVERY = 3  # seconds between two looks while pictures are being made
 MATRIX, OPTIONS, RUNS = "Images", "Values and styles", "Runs"
@@ -56,12 +57,9 @@ def draw() -> None:
     """The whole page: one cell where the address names one, else the matrix, the options or the runs."""
     redraw.settle()
     attribute_review.flash()
-    if not person().holds(Role.qa, Role.product, Role.admin):
+    if not may(person(), Action.see_attribute_images):
         head("Attribute images")
-        nothing(
-            "Not for this role",
-            "Attribute images are shown to qa, product and admin. Ask an admin for a role.",
-        )
+        nothing("Not for this role", refusal(Action.see_attribute_images))
         return
     answer = asked(matrix)
     if answer is None:
@@ -176,7 +174,7 @@ def _files(cells: Sequence[CellStatus]) -> None:
             for kind, mime in (("HTML", "text/html"), ("PDF", "application/pdf")):
                 st.download_button(
                     kind,
-                    data=partial(on_paper, services(), person(), kind, words.zone()),
+                    data=on_click(partial(on_paper, services(), person(), kind, words.zone())),
                     file_name=f"{made}.{kind.lower()}",
                     mime=mime,
                     key=f"paper_{kind.lower()}",

@@ -18,9 +18,9 @@ from core import proof
 from core.audit import autosave
 from core.audit.autosave import CHECK_TITLES, WHOLE, Check, HealthLine, Run
 from core.audit.jobs import Counted
+from core.authority import Action, may
 from core.db import Connection
 from core.errors import StudioError
-from core.values import Role
 
 EVERY, WHILE_RUNNING = 20.0, 2.0  # seconds between two looks
 _SILENT = 60.0  # seconds without a step until a check counts as standing still
@@ -158,7 +158,7 @@ def _age(at: datetime) -> float:
 
 
 def _offer_check(shared: Shared) -> None:
-    if not person().holds(Role.qa, Role.admin):
+    if not may(person(), Action.check_autosave):
         return
     with st.popover("Check now", icon=":material/fact_check:", key="check_now"):
         st.radio(

@@ -18,7 +18,7 @@ from uuid import UUID
 import pandas as pd
 import streamlit as st
 
-from audit import look, navigation, redraw, tables, words
+from audit import look, navigation, redraw, tables, typed, words
 from audit.asking import told
 from audit.look import say
 from audit.services import person, services
@@ -39,6 +39,7 @@ _FLASH = "bulk_flash"
 _WHY = "bulk_why"
 _LIMIT = "bulk_limit"
 _CHOSEN = "bulk_model"
+_FORM = "bulk_question"
 JOB_IN_LINK = "job=([0-9a-f]{8})"  # what a table shows of a link to a job's story
 _SAMPLE = 5
 _LONGEST_WHY = 500
@@ -112,11 +113,12 @@ def panel(kinds: Collection[str] | None = None) -> None:
 
 
 def _forget() -> None:
-    for name in (_PENDING, _WHY, _LIMIT, _CHOSEN):
-        st.session_state.pop(name, None)
+    st.session_state.pop(_PENDING, None)
+    typed.drop(_FORM)
 
 
 def _question(pending: _Pending, deed: Deed) -> None:
+    typed.begin(_FORM, {_WHY: "", _LIMIT: "", _CHOSEN: None})
     _sample(pending)
     if deed.kind == "another_model" and MODEL not in pending.options:
         _choose_model()
@@ -131,6 +133,7 @@ def _question(pending: _Pending, deed: Deed) -> None:
         height=80,
         placeholder="It stands in the record beside each row.",
     )
+    refusal = st.container()
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Leave it", key="bulk_no"):
             _forget()
@@ -145,6 +148,8 @@ def _question(pending: _Pending, deed: Deed) -> None:
         )
     if agreed and options is not None:
         _begin(pending, options)
+    with refusal:
+        typed.tell(_FORM)
 
 
 def _sample(pending: _Pending) -> None:
@@ -242,7 +247,7 @@ def _begin(pending: _Pending, options: dict[str, str]) -> None:
     try:
         action_id = bulk.begin(pending.kind, pending.ids, person(), services(), why=why, options=options)
     except StudioError as error:
-        told(error)
+        typed.refuse(_FORM, error)
         return
     _start(action_id)
     _forget()

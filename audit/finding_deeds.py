@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
-from audit import look, redraw
-from audit.asking import told
+from audit import look, redraw, typed
 from audit.colleagues import Names
 from audit.services import person, services
 from core import findings
 from core.audit.findings import FindingRow, FindingState
+from core.authority import Action, may
 from core.errors import StudioError
 from core.findings import LONGEST_TEXT, rule_of
-from core.values import Role
 
 _PENDING = "findings_pending"
 _WHY = "finding_why"
 _TO = "finding_to"
+_FORM = "finding_question"
 _FLASH = "flash"
 _SAMPLE = 5
 _NOBODY = "Nobody"
@@ -45,7 +45,7 @@ def offer(rows: Sequence[FindingRow], names: Names) -> None:
 
 def may_judge() -> bool:
     """True where the person may set findings aside."""
-    return person().holds(Role.qa, Role.admin)
+    return may(person(), Action.judge_findings)
 
 
 def _buttons(rows: tuple[FindingRow, ...]) -> None:
@@ -70,8 +70,8 @@ def _open(name: str, rows: tuple[FindingRow, ...]) -> None:
 
 
 def _forget() -> None:
-    for key in (_PENDING, _WHY, _TO):
-        st.session_state.pop(key, None)
+    st.session_state.pop(_PENDING, None)
+    typed.drop(_FORM)
 
 
 def _ids(rows: Sequence[FindingRow]) -> list[int]:
@@ -105,8 +105,10 @@ def _carry_out(act: Callable[[], str]) -> None:
 
 
 def _ask(pending: _Pending, names: Names) -> None:
+    typed.begin(_FORM, _BEGINNINGS[pending.name](pending.rows))
     _sample(pending.rows)
     act = _QUESTIONS[pending.name](pending.rows, names)
+    refusal = st.container()
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Leave it", key="finding_no"):
             _forget()
@@ -116,10 +118,12 @@ def _ask(pending: _Pending, names: Names) -> None:
         try:
             st.session_state[_FLASH] = act()
         except StudioError as error:
-            told(error)
-            return
-        _forget()
-        st.rerun()
+            typed.refuse(_FORM, error)
+        else:
+            _forget()
+            st.rerun()
+    with refusal:
+        typed.tell(_FORM)
 
 
 def _sample(rows: Sequence[FindingRow]) -> None:
@@ -144,7 +148,6 @@ def _ask_give(rows: Sequence[FindingRow], names: Names) -> Callable[[], str]:
 
 
 def _ask_note(rows: Sequence[FindingRow], _names: Names) -> Callable[[], str]:
-    st.session_state.setdefault(_WHY, rows[0].note or "")
     text = st.text_area("What should the next person know?", key=_WHY, max_chars=LONGEST_TEXT, height=90)
 
     def note() -> str:
@@ -169,6 +172,12 @@ def _ask_set_aside(rows: Sequence[FindingRow], _names: Names) -> Callable[[], st
 
 
 _TITLES = {"give": "Give", "note": "Keep the note", "set_aside": "Set aside"}
+# How the field of each begins.
+_BEGINNINGS: dict[str, Callable[[Sequence[FindingRow]], Mapping[str, object]]] = {
+    "give": lambda _rows: {_TO: _NOBODY},
+    "note": lambda rows: {_WHY: rows[0].note or ""},
+    "set_aside": lambda _rows: {_WHY: ""},
+}
 _QUESTIONS: dict[str, Callable[[Sequence[FindingRow], Names], Callable[[], str]]] = {
     "give": _ask_give,
     "note": _ask_note,

@@ -9,7 +9,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from audit import finding_deeds, finding_one, look, navigation, paging, redraw, tables, words
+from audit import finding_bulk, finding_deeds, finding_one, look, navigation, paging, redraw, tables, words
 from audit.asking import asked
 from audit.colleagues import Names, called
 from audit.finding_filters import STATES, Chosen, lift, show_rule
@@ -55,10 +55,11 @@ def _list(chosen: Chosen, names: Names) -> None:
     )
     if answer is None:
         return
-    groups, counted, page = answer
+    every, counted, page = answer
+    groups = [group for group in every if chosen.shows(group.rule)]
     _counts(counted, chosen)
     if chosen.rule:
-        _explained(chosen.rule)
+        _explained(chosen.rule, wanted, names)
     elif groups:
         _groups(groups)
     if not page.rows:
@@ -100,7 +101,7 @@ def _group(group: RuleCount) -> None:
         st.button("Show", key=f"show_{group.rule}", on_click=show_rule, args=(group.rule,))
 
 
-def _explained(name: str) -> None:
+def _explained(name: str, wanted: FindingFilter, names: Names) -> None:
     rule = rule_of(name)
     with st.container(horizontal=True, vertical_alignment="center", key="explained"):
         st.html(
@@ -109,6 +110,7 @@ def _explained(name: str) -> None:
             f"<div><dt>What to do</dt><dd>{say(rule.todo)}</dd></div></dl></div>",
             width="stretch",
         )
+        finding_bulk.offer(wanted, names)
         st.button("All rules", key="every_rule", on_click=show_rule, args=(name,))
 
 

@@ -23,6 +23,10 @@ _TABLES = {
     "character_portraits": "Portrait",
     "characters": "Character",
     "submissions": "Request",
+    "character_scenes": "Scene",
+    "attribute_images": "Attribute image",
+    "style_images": "Style image",
+    "api_models": "Model",
     "workspace-temp": "File",
     "library": "File",
 }
@@ -119,6 +123,10 @@ def _way(row: FindingRow, rule: Rule) -> None:
             navigation.link("attributes", "Go to Attribute images")
         if rule.place is Place.library:
             navigation.link("library", "Go to Library")
+        if rule.place is Place.character and row.table_name == "characters":
+            navigation.link("library", "See the character’s pictures", character=row.row_id)
+        if rule.place is Place.stuck:
+            navigation.link("stuck", "Go to Stuck jobs")
         if rule.place is Place.qa:
             navigation.link("qa", "Go to the QA sample")
         if rule.place is Place.system:

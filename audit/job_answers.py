@@ -12,13 +12,14 @@ from audit.look import say
 from audit.services import person, services
 from core import answers
 from core.audit.jobs import Story
+from core.authority import Action, may
 from core.errors import StudioError
-from core.values import JobId, Role
+from core.values import JobId
 
 
 def draw(story: Story) -> None:
     """The answers behind a switch; not offered where nothing was sent, or to whom they are not shown."""
-    if not story.sent or not person().holds(Role.qa, Role.admin):
+    if not story.sent or not may(person(), Action.see_answers):
         return
     if not st.toggle("What the provider answered", key="show_answers"):
         return

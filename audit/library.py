@@ -19,9 +19,9 @@ from core import stock
 from core.audit import library
 from core.audit.jobs import Counted
 from core.audit.library import Count, Deadlines, Scan
+from core.authority import Action, may, refusal
 from core.errors import StudioError
 from core.stock import Kind
-from core.values import Role
 
 EVERY = 3  # seconds between two looks while a scan is asked for or goes on
 SECTION = "section"  # in the address
@@ -118,10 +118,8 @@ def draw() -> None:
         "Library",
         "Rows against objects: what is missing, what lies about, and what will vanish, and its repair.",
     )
-    if not person().holds(Role.qa, Role.product, Role.admin):
-        nothing(
-            "For QA", "Reading the library’s audit needs the qa, product or admin role. Ask an admin for it."
-        )
+    if not may(person(), Action.see_everybodys):
+        nothing("Not for this role", refusal(Action.see_everybodys))
         return
     if said := st.session_state.pop(_FLASH, None):
         st.toast(said, icon=":material/check_circle:")
@@ -218,7 +216,7 @@ def _scanned(drawn: Sequence[Scan]) -> None:
     running = scans[0] if scans and scans[0].finished_at is None else None
     with st.container(horizontal=True, vertical_alignment="center", key="library_scan"):
         st.html(f'<div class="au-scan">{_scan_words(running, _ended(scans))}</div>', width="stretch")
-        if person().holds(Role.qa, Role.admin):
+        if may(person(), Action.scan_library):
             st.button(
                 "Scan now",
                 key="library_scan_now",

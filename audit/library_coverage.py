@@ -101,7 +101,7 @@ def _cells(one: Coverage) -> dict[str, object]:
     return {
         "Character": one.name,
         # Without portraits there is no share: nothing is not the same as none.
-        "Saved": one.saved / one.portraits if one.portraits else None,
+        "Saved": one.saved * 100 // one.portraits / 100 if one.portraits else None,
         "Portraits": f"{one.saved:,} of {one.portraits:,}" if one.portraits else "No portrait yet",
         "Missing": f"{one.missing:,}" if one.missing else "",
         "Other": f"{one.other_findings:,}" if one.other_findings else "",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from audit.look import say
-from audit.services import services
-from core import images
+from audit.services import person, services
+from core import foreign_paths, images
 from core.audit.library import Find
 from core.errors import BadImage, ObjectMissing, StudioError
 from core.storage import ATTRIBUTE_ORIGINALS, PUBLIC_ASSETS, Address, checked, is_key
@@ -28,11 +28,13 @@ def _bytes(find: Find, path: str | None) -> tuple[bytes | None, str]:
         return None, "It lies elsewhere, so it is not fetched to be shown."
     if not is_key(path):
         return None, "Its name is none of ours, so it is not opened."
+    address = Address(find.bucket, path)
     is_theirs = find.owner is not None and find.bucket not in _PUBLIC
     # Of two alike the other one may be another owner's: its row was read by the scan, and only the team sees this page.
-    if is_theirs and path == find.path and path.split("/", 1)[0] != str(find.owner):
+    if is_theirs and path == find.path and foreign_paths.is_foreign(path, (find.owner,)):
+        foreign_paths.note(address, person(), services())
         return None, "The row names a file of somebody else, so it is not shown."
-    return _picture(Address(find.bucket, path))
+    return _picture(address)
 
 
 def _picture(address: Address) -> tuple[bytes | None, str]:

@@ -8,11 +8,13 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from audit import filters, look, views
+from audit import account, filters, look, typed, views
 from audit.asking import told
 from audit.filters import Filter
-from audit.services import person
-from core.errors import StudioError
+from audit.services import base, person
+from core.authority import Action, may, refusal
+from core.errors import NotSignedIn, StudioError
+from core.values import Person
 
 HOUSE = Path(__file__).parents[1]
 MARK = str(HOUSE / "studio" / "assets" / "favicon.svg")
@@ -69,12 +71,19 @@ ROOMS: dict[str, tuple[Room, ...]] = {
         Room(name="activity", title="Activity", icon="history", reads=(_F.period, _F.person)),
         Room(name="system", title="System", icon="dns", reads=(_F.live,)),
     ),
+    "Admin": (
+        Room(name="people", title="People", icon="group"),
+        Room(name="models", title="Models", icon="tune"),
+        Room(name="providers", title="Providers", icon="hub", reads=(_F.live,)),
+        Room(name="settings", title="Settings", icon="settings"),
+    ),
 }
 
 
 def run(first: str = FIRST) -> None:
     """Draw the frame and the page of the address; `first` is the one without an address of its own."""
     st.set_page_config(page_title="Portrait Studio audit", page_icon=MARK, layout="wide")
+    typed.hold()
     look.dress()
     st.logo(MARK, size="large")
     pages = {room.name: _page(room, first) for members in ROOMS.values() for room in members}
@@ -84,8 +93,9 @@ def run(first: str = FIRST) -> None:
     )
     if page is pages[FIRST] and "job" in st.query_params:  # a bookmark from when the dashboard had one page
         st.switch_page(pages["jobs"], query_params=st.query_params.to_dict())
-    _refuse_strangers()
     room = _room(page.title)
+    known = _refuse_strangers(room)
+    account.menu(known)
     views.menu(room.name, href(room.name))
     above = st.container()
     if not filters.draw(room.reads):  # without them a list would show more than was asked for
@@ -95,18 +105,20 @@ def run(first: str = FIRST) -> None:
     page.run()
 
 
-def _refuse_strangers() -> None:
-    """End the run where nobody may be let in, or the person has no role here."""
+def _refuse_strangers(room: Room) -> Person:
+    """Who is asking; the run ends where nobody may be let in, or the person has no role here."""
     try:
         known = person()
+    except NotSignedIn as error:
+        account.signed_out(error, href(room.name), urlencode(st.query_params.to_dict()))
+        st.stop()
     except StudioError as error:
         told(error)
         st.stop()
-    if not known.roles:
-        look.nothing(
-            "For the team", "The dashboard needs the editor, qa, product or admin role. Ask an admin for one."
-        )
+    if not may(known, Action.use_studio):
+        look.nothing("For the team", refusal(Action.use_studio))
         st.stop()
+    return known
 
 
 def _page(room: Room, first: str) -> st.Page:
@@ -130,5 +142,5 @@ def link(name: str, label: str, **address: str) -> None:
 
 def href(name: str, **address: str) -> str:
     """The address of the page `name` as a link inside our own HTML; its values are quoted."""
-    path = "/" if name == FIRST else f"/{name}"
+    path = f"{base()}/" if name == FIRST else f"{base()}/{name}"
     return f"{path}?{urlencode(address)}" if address else path

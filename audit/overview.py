@@ -231,7 +231,12 @@ def _autosave_card() -> Card:
     by_day = {one.back: one for one in answer.value}
     day = by_day.get(0)
     if day is None:
-        return Card(label="Auto-saved", value="none due", note="no portrait was completed", href="/autosave")
+        return Card(
+            label="Auto-saved",
+            value="none due",
+            note="no portrait was completed",
+            href=navigation.href("autosave"),
+        )
     missing = day.completed - day.saved
     share = "100%" if not missing else f"{min(day.saved / day.completed, 0.999):.1%}"
     return Card(

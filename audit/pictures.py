@@ -8,10 +8,12 @@ from uuid import UUID
 
 import streamlit as st
 
-from audit.services import services
+from audit.services import person, services
+from core import foreign_paths
 from core.audit.jobs import Story
 from core.errors import NotAllowed, ObjectMissing, StudioError
-from core.storage import LIBRARY, WORKSPACE, Address, checked
+from core.storage import LIBRARY, WORKSPACE, Address, External
+from core.storage.links import parse_address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +48,18 @@ def _addresses(story: Story) -> Iterator[tuple[UUID, str, str]]:
     ):
         for path in paths:
             if row and path:
-                yield row.user_id, bucket, path.removeprefix(f"{bucket}/")
+                yield row.user_id, bucket, path
 
 
 def _owned(owner: UUID, bucket: str, path: str) -> Address:
-    """The address, where it lies in the folder of the row's owner: rows can be written by users."""
-    if path.split("/", 1)[0] != str(owner):
-        raise NotAllowed("The row names a file of somebody else, so it is not shown.", code="BAD_PATH")
-    return checked(bucket, path)
+    """The address, where it lies in the folder of the row's owner: rows can be written by users. Raises BadRequest,
+    NotAllowed.
+    """
+    address = parse_address(path, default_bucket=bucket)
+    if isinstance(address, External):
+        raise NotAllowed("The row names a picture of another site, so it is not shown.", code="BAD_PATH")
+    sentence = "The row names a file of somebody else, so it is not shown."
+    return foreign_paths.own(address, owner, person(), services(), sentence=sentence)
 
 
 @st.cache_data(ttl=600, max_entries=200, show_spinner=False)

@@ -10,16 +10,16 @@ from uuid import UUID, uuid4
 
 import streamlit as st
 
-from audit import qa_judging, qa_result, tables, words
+from audit import qa_judging, qa_result, redraw, tables, typed, words
 from audit.asking import asked
 from audit.look import as_of, badge, head, nothing, say
 from audit.services import person, services
 from core import sampling
 from core.audit import qa
 from core.audit.qa import Judged, Sample, SampleItem, VerdictRow
+from core.authority import Action, may, refusal
 from core.db import Connection
-from core.errors import BadRequest, StudioError
-from core.values import Role
+from core.errors import BadRequest
 
 JUDGE, RESULT = "Judge", "Result"
 WEEKS = {
@@ -32,6 +32,7 @@ WEEKS = {
 _USUAL = "the last 4 weeks"
 _ADDRESS = "sample"
 _NEXT_ID = "qa_next_id"
+_FORM, _CLOSING = "qa_form", "qa_close_form"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +47,11 @@ class Drawn:
 
 def draw() -> None:
     """The whole page: one sample where the address names it, else all of them."""
+    redraw.settle()
     qa_judging.flash()
-    if not person().holds(Role.qa, Role.product, Role.admin):
+    if not may(person(), Action.judge_samples):
         head("QA sample")
-        nothing("Not for this role", "Samples are judged by qa, product and admin. Ask an admin for a role.")
+        nothing("Not for this role", refusal(Action.judge_samples))
         return
     if named := st.query_params.get(_ADDRESS):
         with st.container():
@@ -63,7 +65,7 @@ def draw() -> None:
 
 def may_draw() -> bool:
     """True where this person draws and closes samples."""
-    return person().holds(Role.qa, Role.admin)
+    return may(person(), Action.draw_samples)
 
 
 def open_sample(sample_id: object | None) -> None:
@@ -88,7 +90,7 @@ def _all() -> None:
         return
     if may_draw():
         with st.popover("Draw a sample", icon=":material/casino:", key="qa_draw", type="primary"):
-            _form()
+            st.fragment(_form)()
     if not found:
         nothing("No sample yet", "Draw one, and judge its portraits one after the other.")
         return
@@ -124,18 +126,25 @@ def _line(one: Sample) -> None:
 
 
 def _form() -> None:
+    redraw.heed()
     week = datetime.now(UTC).isocalendar()
     st.session_state.setdefault(_NEXT_ID, uuid4())
-    with st.form("qa_form", border=False):
-        st.text_input(
-            "Name", value=f"Week {week.week}, {week.year}", key="qa_title", max_chars=sampling.LONGEST_TITLE
-        )
-        st.selectbox("Saved in", list(WEEKS), index=list(WEEKS).index(_USUAL), key="qa_weeks")
+    typed.begin(
+        _FORM,
+        {
+            "qa_title": f"Week {week.week}, {week.year}",
+            "qa_weeks": _USUAL,
+            "qa_per_stratum": 5,
+            "qa_seed": "",
+        },
+    )
+    with st.form(_FORM, border=False):
+        st.text_input("Name", key="qa_title", max_chars=sampling.LONGEST_TITLE)
+        st.selectbox("Saved in", list(WEEKS), key="qa_weeks")
         st.number_input(
             "At most of each kind",
             min_value=1,
             max_value=100,
-            value=5,
             key="qa_per_stratum",
             help="A kind is one provider, one style and one week.",
         )
@@ -145,6 +154,7 @@ def _form() -> None:
             placeholder="By chance, and kept",
             help="A whole number. The same seed over the same portraits draws the same ones.",
         )
+        typed.tell(_FORM)
         st.form_submit_button(
             "Draw", type="primary", icon=":material/casino:", on_click=_draw, key="qa_draw_now"
         )
@@ -153,7 +163,8 @@ def _form() -> None:
 def _draw() -> None:
     state = st.session_state
     until = datetime.now(UTC)
-    try:
+
+    def act() -> None:
         sample_id = sampling.draw(
             person(),
             services(),
@@ -164,12 +175,11 @@ def _draw() -> None:
             seed=_seed(str(state["qa_seed"])),
             sample_id=state[_NEXT_ID],
         )
-    except StudioError as error:
-        qa_judging.refuse_next(error)
-        return
-    state.pop(_NEXT_ID, None)
-    qa_judging.say_next("The sample is drawn and frozen.")
-    open_sample(sample_id)
+        state.pop(_NEXT_ID, None)
+        qa_judging.say_next("The sample is drawn and frozen.")
+        open_sample(sample_id)
+
+    typed.attempt(_FORM, act)
 
 
 def _seed(typed: str) -> int | None:
@@ -273,16 +283,21 @@ def _head(drawn: Drawn) -> None:
                 st.caption(
                     "No more verdicts are taken, and everybody sees them all. It cannot be opened again."
                 )
-                st.text_input("Why", key="qa_close_why", max_chars=500, placeholder="Everybody is done.")
-                st.button("Close it", key="qa_close_now", type="primary", on_click=partial(_close, sample.id))
+                st.fragment(_closing)(sample.id)
+
+
+def _closing(sample_id: UUID) -> None:
+    redraw.heed()
+    typed.begin(_CLOSING, {"qa_close_why": ""})
+    st.text_input("Why", key="qa_close_why", max_chars=500, placeholder="Everybody is done.")
+    typed.tell(_CLOSING)
+    st.button("Close it", key="qa_close_now", type="primary", on_click=partial(_close, sample_id))
 
 
 def _close(sample_id: UUID) -> None:
-    try:
-        closed = sampling.close(
-            sample_id, person(), services(), why=str(st.session_state.get("qa_close_why") or "")
-        )
-    except StudioError as error:
-        qa_judging.refuse_next(error)
-        return
-    qa_judging.say_next("The sample is closed." if closed else "It was closed already.")
+    def act() -> None:
+        why = str(st.session_state.get("qa_close_why") or "")
+        closed = sampling.close(sample_id, person(), services(), why=why)
+        qa_judging.say_next("The sample is closed." if closed else "It was closed already.")
+
+    typed.attempt(_CLOSING, act)

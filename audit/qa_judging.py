@@ -7,11 +7,11 @@ from uuid import UUID
 
 import streamlit as st
 
-from audit import words
+from audit import typed, words
 from audit.asking import told
 from audit.look import badge, nothing, say
 from audit.services import person, services
-from core import sampling
+from core import foreign_paths, sampling
 from core.audit.qa import Sample, SampleItem, VerdictRow
 from core.errors import BadRequest, NotAllowed, ObjectMissing, StudioError
 from core.sampling import LONGEST_NOTE, Verdict
@@ -107,14 +107,14 @@ def _picture(item: SampleItem) -> None:
 def _owned(image_url: str, owner: UUID | None, bucket: str) -> tuple[str, str]:
     """The address of a picture in the folder of the character's owner: rows can be written by users.
 
-    Raises NotAllowed (BAD_PATH), BadRequest.
+    Raises NotAllowed, BadRequest.
     """
     address = parse_address(image_url, default_bucket=bucket)
     if isinstance(address, External):
         raise NotAllowed("The row names a picture of another site, so it is not shown.", code="BAD_PATH")
-    if address[0] not in (LIBRARY, REFERENCES) or address[1].split("/", 1)[0] != str(owner):
-        raise NotAllowed("The row names a file of somebody else, so it is not shown.", code="BAD_PATH")
-    return address
+    sentence = "The row names a file of somebody else, so it is not shown."
+    whose = owner if address.bucket in (LIBRARY, REFERENCES) else None
+    return foreign_paths.own(address, whose, person(), services(), sentence=sentence)
 
 
 @st.cache_data(ttl=600, max_entries=60, show_spinner=False)
@@ -143,13 +143,14 @@ def _verdicts(
 ) -> None:
     own = mine.get(item.portrait_id)
     note_key = f"qa_note_{item.portrait_id}"
+    typed.begin(note_key, {note_key: (own.note or "") if own else ""})
     st.text_input(
         "Note",
-        value=(own.note or "") if own else "",
         key=note_key,
         max_chars=LONGEST_NOTE,
         placeholder="What you see. A policy problem needs it.",
     )
+    typed.tell(note_key)
     with st.container(horizontal=True, key="qa_verdicts"):
         for number, (verdict, label) in enumerate(WORDS.items(), 1):
             st.button(
@@ -174,8 +175,9 @@ def _give(
     try:
         sampling.judge(sample.id, item.portrait_id, verdict, person(), services(), note=note)
     except StudioError as error:
-        refuse_next(error)
+        typed.refuse(note_key, error)
         return
+    typed.drop(note_key)
     st.session_state[_LAST] = item.place
     follower = next_unjudged(there, mine, item)
     changed = item.portrait_id in mine

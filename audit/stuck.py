@@ -16,7 +16,7 @@ from audit.bulk import Shown
 from audit.look import nothing, say
 from audit.services import any_worker, person, services
 from audit.tables import Sheet
-from core import recovery
+from core import authority, recovery
 from core.audit import jobs, stuck
 from core.audit.jobs import Counted
 from core.audit.stuck import Found, Key, StuckFilter, StuckPage, StuckRow, Trouble
@@ -24,7 +24,7 @@ from core.db import Connection, recoveries
 from core.db.recoveries import FAR_AWAY
 from core.recovery import Action, Step
 from core.services import Services
-from core.values import JobId, Person, Role
+from core.values import JobId, Person
 
 EVERY = 5  # seconds between two looks while live
 WHAT = "what"  # the trouble, in the address
@@ -110,8 +110,8 @@ def draw() -> None:
         "Stuck jobs",
         "What is not done with, why, and what sets it right. The nearest deadline first.",
     )
-    if not person().holds(Role.qa, Role.product, Role.admin):
-        nothing("For QA", "Reading stuck jobs needs the qa, product or admin role. Ask an admin for it.")
+    if not authority.may(person(), authority.Action.see_everybodys):
+        nothing("Not for this role", authority.refusal(authority.Action.see_everybodys))
         return
     bulk.panel(("recover", "purge"))
     wanted, size = _chosen()

@@ -22,13 +22,13 @@ from audit.trial import draw as draw_trial
 from core import health, notices, pauses, reach
 from core.audit import system, troubles
 from core.audit.troubles import QueueStand, Seen
+from core.authority import Action, may
 from core.db import health as kept
 from core.db import parts
 from core.db.health import State
 from core.errors import StudioError
 from core.health import Severity, part_words, queue_name
 from core.settings import Settings
-from core.values import Role
 
 EVERY = 10  # seconds between two looks of a live page
 _SHOWN = 20  # missing parts that are named
@@ -40,6 +40,8 @@ _SCHEDULES = {
     "prove_rows": "Proof of every portrait, rows only",
     "scan": "Scan of the library",
     "scan_if_asked": "Scans that people asked for",
+    "check_rows": "Check of every row",
+    "check_rows_if_asked": "Checks of rows that people asked for",
     "watch": "Health rules and their news",
 }
 
@@ -235,9 +237,10 @@ def _outside_line(name: str, where: str, seen: Seen | None, *, key: str, pause: 
         if pause:
             tone, said = "bad", f"{pause} {words.sentence(said)}"
         st.html(_line(tone, name, f"{where}: {said}" if where else said), width="stretch")
-        if pause and person().holds(Role.admin):
+        if pause and may(person(), Action.pause_providers):
             st.button("Resume", key=f"resume_{key}", on_click=_resume, args=(key,), type="tertiary")
-        if key == "store" or key in services().providers:
+        is_asked = key == "store" or key in services().providers
+        if is_asked and may(person(), Action.ask_providers):
             st.button("Ask now", key=f"ask_{key}", on_click=_ask, args=(key,), type="tertiary")
 
 
@@ -281,7 +284,7 @@ def _news() -> None:
             _line("good" if is_set else "calm", "Receiver set" if is_set else "No receiver", said),
             width="stretch",
         )
-        if is_set and person().holds(Role.admin):
+        if is_set and may(person(), Action.send_test_messages):
             st.button("Send a test message", key="send_test", on_click=_send_test, type="tertiary")
     sent = asked(system.notices)
     for one in (sent or ())[:3]:

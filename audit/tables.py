@@ -1,7 +1,7 @@
 """Any table of the dashboard as a file: CSV for a spreadsheet, Parquet for a program (SPEC "Audit": CSV of every table).
 
 A file is made when it is asked for, outside the page's run, so its maker brings the services and the person it reads
-as. What a spreadsheet would run as a formula is made text in the CSV, and stays as it is in the Parquet.
+as, and `on_click` asks again whether they still sit there. What a spreadsheet would run as a formula is made text in the CSV, and stays as it is in the Parquet.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pandas as pd
 import streamlit as st
 
 from audit import words
+from audit.services import on_click
 
 MOST_IN_FILE = 10_000  # rows
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -44,7 +45,7 @@ def files(sheet: Sheet, *, label: str = "") -> None:
     ):
         st.download_button(
             f"{kind}{f', {label}' if label else ''}",
-            data=partial(make, sheet),
+            data=on_click(partial(make, sheet)),
             file_name=f"{sheet.name}-{datetime.now(words.zone()):%Y%m%d-%H%M}.{kind.lower()}",
             mime=mime,
             key=f"{sheet.name}_{kind.lower()}",

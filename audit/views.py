@@ -11,8 +11,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from audit import redraw
-from audit.asking import told
+from audit import redraw, typed
 from audit.look import say
 from audit.services import person, services
 from core import views
@@ -23,7 +22,7 @@ _NAME = "view_name"
 _SHARED = "view_shared"
 _EDITED = "view_edited"
 _FLASH = "view_flash"
-_ERROR = "view_error"
+_NEW = "view_new"
 
 
 def menu(page: str, path: str) -> None:
@@ -104,14 +103,19 @@ def _whose(view: View, *, own: bool) -> str:
 def _edit(view: View) -> None:
     is_open = st.session_state.get(_EDITED) == view.id
     st.session_state[_EDITED] = None if is_open else view.id
-    st.session_state[f"name_{view.id}"], st.session_state[f"shared_{view.id}"] = view.name, view.shared
+    typed.drop(_form(view.id))
+
+
+def _form(view_id: UUID) -> str:
+    return f"view_{view_id}"
 
 
 def _change(view: View) -> None:
+    typed.begin(_form(view.id), {f"name_{view.id}": view.name, f"shared_{view.id}": view.shared})
     with st.container(border=True, key="view_change"):
         st.text_input("Name", key=f"name_{view.id}", max_chars=views.LONGEST_NAME)
         st.toggle("Shared with the team", key=f"shared_{view.id}")
-        _say_error()
+        typed.tell(_form(view.id))
         with st.container(horizontal=True):
             st.button("Save", key="view_save", type="primary", on_click=_carry_change, args=(view.id,))
             st.button("Delete", key="view_delete", on_click=_remove, args=(view.id,))
@@ -120,6 +124,7 @@ def _change(view: View) -> None:
 def _keep(page: str, address: str, standing: View | None) -> None:
     if standing is not None and standing.owner == person().id:
         return
+    typed.begin(_NEW, {_NAME: "", _SHARED: False})
     with st.container(key="view_keep"):
         st.text_input(
             "Keep what is shown as",
@@ -128,14 +133,8 @@ def _keep(page: str, address: str, standing: View | None) -> None:
             placeholder="Failures at fal, two days",
         )
         st.toggle("Share it with the team", key=_SHARED)
-        if st.session_state.get(_EDITED) is None:
-            _say_error()
+        typed.tell(_NEW)
         st.button("Keep this view", key="view_new", on_click=_save, args=(page, address), type="primary")
-
-
-def _say_error() -> None:
-    if (error := st.session_state.pop(_ERROR, None)) is not None:
-        told(error)
 
 
 def _save(page: str, address: str) -> None:
@@ -143,10 +142,10 @@ def _save(page: str, address: str) -> None:
     try:
         kept = views.save(page, name, address, person(), services(), shared=shared)
     except StudioError as error:
-        st.session_state[_ERROR] = error
+        typed.refuse(_NEW, error)
         return
     redraw.ask()
-    st.session_state.update({_NAME: "", _SHARED: False})
+    typed.drop(_NEW)
     st.session_state[_FLASH] = "The view of that name was replaced." if kept.replaced else "The view is kept."
 
 
@@ -155,8 +154,9 @@ def _carry_change(view_id: UUID) -> None:
     try:
         views.change(view_id, name, person(), services(), shared=shared)
     except StudioError as error:
-        st.session_state[_ERROR] = error
+        typed.refuse(_form(view_id), error)
         return
+    typed.drop(_form(view_id))
     st.session_state.update({_EDITED: None, _FLASH: "The view is changed."})
 
 
@@ -164,8 +164,9 @@ def _remove(view_id: UUID) -> None:
     try:
         views.remove(view_id, person(), services())
     except StudioError as error:
-        st.session_state[_ERROR] = error
+        typed.refuse(_form(view_id), error)
         return
+    typed.drop(_form(view_id))
     st.session_state.update({_EDITED: None, _FLASH: "The view is deleted."})
 
 

@@ -10,8 +10,9 @@ from audit.services import person, services
 from core import matching
 from core.audit import autosave
 from core.audit.autosave import Namesake, Proof, Reason
+from core.authority import Action, may
 from core.errors import StudioError
-from core.values import CharacterId, Role
+from core.values import CharacterId
 
 _CHOSEN = "which_character"
 _FLASH = "flash"
@@ -19,7 +20,7 @@ _FLASH = "flash"
 
 def draw(one: Proof) -> None:
     """The question and its answers, where this portrait has one and the person may answer."""
-    if Reason.NO_CHARACTER not in one.answers or not person().holds(Role.qa, Role.admin):
+    if Reason.NO_CHARACTER not in one.answers or not may(person(), Action.decide_characters):
         return
     found = asked(lambda conn: autosave.namesakes(conn, one.job_id))
     if not found:

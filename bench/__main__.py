@@ -1,4 +1,4 @@
-"""`python -m bench`, or `python -m bench portrait start`: only those."""
+"""`python -m bench`, or `python -m bench portrait start`: only those. `adoption=10000`: in that size."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from bench import (
+    adoption,
     attributes,
     cards,
     change,
@@ -18,6 +19,7 @@ from bench import (
     recovery,
     scrape,
     selector,
+    sharing,
     start,
     stock,
     uploads,
@@ -34,6 +36,7 @@ MEASURES = {
     "cards": cards.measure,
     "change": change.measure,
     "selector": selector.measure,
+    "sharing": sharing.measure,
     "gallery": gallery.measure,
     "scrape": scrape.measure,
     "proof": proof.measure,
@@ -44,7 +47,9 @@ MEASURES = {
     "library": library.measure,
     "stock": stock.measure,
     "dashboard": dashboard.measure,
+    "adoption": adoption.measure,
 }
+SIZED = {"adoption"}  # how many characters, where one number is given
 RESULT = Path("test-results/bench.json")
 
 
@@ -52,13 +57,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("measures", nargs="*", metavar="measure", help=", ".join(MEASURES))
     asked = parser.parse_args().measures or list(MEASURES)
+    sizes = {name: int(size) for name, _, size in (word.partition("=") for word in asked) if size}
+    asked = [word.partition("=")[0] for word in asked]
     if unknown := set(asked) - MEASURES.keys():
         parser.error(f"There is no measure {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}.")
+    if unsized := sizes.keys() - SIZED:
+        parser.error(f"There is one size of {', '.join(sorted(unsized))}; leave the number out.")
     log.configure("ERROR")
     figures = []
     for name in asked:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
-        figures += MEASURES[name]()
+        figures += MEASURES[name](sizes[name]) if name in sizes else MEASURES[name]()
     show(figures)
     write(figures, RESULT)
 

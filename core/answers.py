@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 from urllib.parse import urlsplit
 
+from core.authority import Action, permit
 from core.db import jobs, submissions
-from core.errors import NotAllowed, NotFound
+from core.errors import NotFound
 from core.services import Services
-from core.values import JobId, Person, Role
+from core.values import JobId, Person
 
 Shape: TypeAlias = "str | int | float | bool | list[Shape] | dict[str, Shape] | None"
 
@@ -54,8 +55,7 @@ class Told:
 
 def told(job_id: JobId, person: Person, services: Services) -> list[Told]:
     """What the provider answered to each paid request of a job, redacted. Raises NotAllowed (needs qa or admin), NotFound."""
-    if not person.holds(Role.qa, Role.admin):
-        raise NotAllowed("What a provider answered is shown to qa and admin. Ask an admin for the role.")
+    permit(person, Action.see_answers)
     with services.db.as_user(person) as conn:
         if jobs.get(conn, job_id) is None:
             raise NotFound("There is no such job, or it is not one you may see.")

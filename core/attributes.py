@@ -16,10 +16,11 @@ from statistics import median
 from uuid import UUID, uuid4
 
 from core import budgets, log, options, plans, policy, prompts, publishing, routing
+from core.authority import Action, permit
 from core.catalog import AttributeCell, Catalog
 from core.db import Connection, attributes, jobs, models, workers
 from core.db.attributes import AskOutcome, CellJob, RunKind
-from core.errors import BadRequest, BudgetSpent, NotAllowed, NotFound, TooMany
+from core.errors import BadRequest, BudgetSpent, NotFound, TooMany
 from core.providers.sketch import Sketch
 from core.services import Services
 from core.values import (
@@ -33,7 +34,6 @@ from core.values import (
     ModelId,
     Person,
     Prompt,
-    Role,
     Size,
 )
 
@@ -189,7 +189,7 @@ def find_cell(catalog: Catalog, category: str, value: str, style: str) -> Cell:
 
 def status(person: Person, services: Services) -> Matrix:
     """Where each cell stands. Raises NotAllowed (needs qa, product or admin), QueryTimedOut."""
-    _refuse_reader(person)
+    require_reader(person)
     with services.db.as_reader(person) as conn:
         return read_matrix(conn, services)
 
@@ -287,16 +287,9 @@ def _refuse_unknown(field: str, wanted: str | None, known: Sequence[str]) -> Non
         raise BadRequest(f"There is no such {field}. Choose one of: {', '.join(known)}.", field=field)
 
 
-def _refuse_reader(person: Person) -> None:
-    if not person.holds(Role.qa, Role.product, Role.admin):
-        raise NotAllowed("Attribute images are shown to qa, product and admin. Ask an admin for a role.")
-
-
-def _refuse_maker(person: Person) -> None:
-    if not person.holds(Role.product, Role.admin):
-        raise NotAllowed(
-            "Attribute images are made and changed by product and admin. Ask an admin for the role."
-        )
+def require_reader(person: Person) -> None:
+    """Raise NotAllowed for who may not see the matrix."""
+    permit(person, Action.see_attribute_images)
 
 
 # -- before anything is paid ----------------------------------------------------------------------------------------
@@ -317,7 +310,7 @@ def plan(
     With a limit and no chosen model, only models whose price is known are considered. Raises NotAllowed, BadRequest,
     NoSuchModel, NoModel, BudgetSpent (`PRICE_UNKNOWN`: a limit cannot be kept with the chosen model).
     """
-    _refuse_maker(person)
+    permit(person, Action.make_attribute_images)
     if limit_usd is not None and limit_usd < 0:
         raise BadRequest("A spending limit is not below zero.", field="limit_usd")
     wanted = (
@@ -419,7 +412,7 @@ class Maker:
 
 def makers(person: Person, services: Services) -> tuple[Maker, ...]:
     """The models a run may choose from. Raises NotAllowed (needs qa, product or admin), QueryTimedOut."""
-    _refuse_reader(person)
+    require_reader(person)
     with services.db.as_reader(person) as conn:
         where = plans.standings(models.pauses(conn), services)
         known = [
@@ -578,7 +571,7 @@ def _metadata(wanted: AttributePlan, prompt: Prompt) -> dict[str, object]:
 
 def progress(run_id: UUID, person: Person, services: Services) -> Progress:
     """Where a run stands now. Raises NotAllowed (needs qa, product or admin), NotFound, QueryTimedOut."""
-    _refuse_reader(person)
+    require_reader(person)
     with services.db.as_reader(person) as conn:
         run = attributes.run(conn, run_id)
         if run is None:
@@ -642,7 +635,7 @@ def cancel_run(run_id: UUID, person: Person, services: Services) -> tuple[int, i
 
 def cancel_cell(cell: Cell, person: Person, services: Services) -> JobStatus:
     """Cancel the job that makes this cell's picture; its status afterwards. Raises NotAllowed, NotFound."""
-    _refuse_maker(person)
+    permit(person, Action.make_attribute_images)
     with services.db.as_user(person) as conn:
         newest = next((one for one in attributes.newest_jobs(conn) if one.cell == cell), None)
         if newest is None or not newest.is_open:

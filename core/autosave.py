@@ -74,12 +74,18 @@ def save(job_id: JobId, services: Services) -> bool:
     """
     with log.bind_job(job_id):
         saving = _find(job_id, services)
-        if saving is None:
+        if saving is None or _was_removed(job_id, services):
             return False
         _copy(saving, services)
         saved = repeat_on_deadlock(lambda: _file(saving, services))
         _log.info("portrait_saved", character_id=str(saving.job.character_id), new=saved)
         return saved
+
+
+def _was_removed(job_id: JobId, services: Services) -> bool:
+    """True where a person removed the item and it is gone for good: saving does not bring it back."""
+    with services.db.as_service() as conn:
+        return library.was_removed(conn, job_id)
 
 
 def path_of(job_id: JobId, services: Services) -> str | None:
@@ -156,6 +162,7 @@ def _file(saving: _Saving, services: Services, *, in_library: bool = True, as_po
     job = saving.job
     with services.db.as_service() as conn:
         jobs.lock(conn, job.id)
+        jobs.take_rows(conn, job.id)
         if saving.character is not None:
             characters.lock(conn, saving.character.id)
         if in_library:

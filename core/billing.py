@@ -13,6 +13,7 @@ from functools import cache
 from importlib import resources
 from uuid import UUID
 
+from core.authority import Action, permit
 from core.db import Connection, costs
 from core.db.costs import Price
 from core.errors import BadImage, ProviderRejected, StudioError
@@ -158,6 +159,7 @@ def refund(
 
     Raises NotAllowed (needs admin), NotFound, BadRequest (amount_usd, why), Conflict `COST_UNKNOWN`.
     """
+    permit(person, Action.refund)
     with services.db.as_user(person) as conn:
         return costs.refund(conn, job_id, attempt, amount_usd, why=why)
 
@@ -178,5 +180,6 @@ def set_price(
     `size` such as "1024x1024" limits it to pictures of that size. What was sent before keeps the price it was
     sent under. Recorded. Raises NotAllowed (needs admin), NotFound, BadRequest (unit, price, source, valid_from).
     """
+    permit(person, Action.set_prices)
     with services.db.as_user(person) as conn:
         return costs.set_price(conn, model_id, unit, usd, valid_from=valid_from, size=size, source=source)

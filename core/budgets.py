@@ -10,12 +10,13 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
+from core.authority import Action, permit
 from core.db import budgets
 from core.db.budgets import Standing
 from core.services import Services
 from core.values import Person, PersonId
 
-__all__ = ["Period", "Standing", "listing", "remove", "save", "warnings"]
+__all__ = ["Period", "Standing", "change", "listing", "remove", "remove_seen", "save", "warnings"]
 
 
 class Period(StrEnum):
@@ -41,6 +42,7 @@ def save(
     `reserve_usd` is what a request of unknown price holds; without it a hard budget refuses such a request.
     Raises NotAllowed (needs admin), NotFound, BadRequest (period, limit_usd, reserve_usd).
     """
+    permit(person, Action.set_budgets)
     with services.db.as_user(person) as conn:
         return budgets.put(
             conn,
@@ -53,10 +55,52 @@ def save(
         )
 
 
+def change(
+    seen: Standing | None,
+    limit_usd: Decimal,
+    period: Period,
+    person: Person,
+    services: Services,
+    *,
+    of: PersonId | None,
+    hard: bool,
+    reserve_usd: Decimal | None,
+    why: str,
+) -> UUID:
+    """As `save`, with a reason, where the budget still stands as the admin saw it; None: there was none.
+
+    Raises NotAllowed (needs admin), NotFound, BadRequest (period, limit_usd, reserve_usd, why), Conflict
+    `CHANGED_MEANWHILE`.
+    """
+    permit(person, Action.set_budgets)
+    with services.db.as_user(person) as conn:
+        return budgets.put_seen(
+            conn,
+            seen,
+            person=of,
+            period=period,
+            limit_usd=limit_usd,
+            hard=hard,
+            reserve_usd=reserve_usd,
+            why=why,
+        )
+
+
 def remove(budget_id: UUID, person: Person, services: Services, *, why: str = "") -> None:
     """Take a budget away; recorded. Raises NotAllowed (needs admin), NotFound."""
+    permit(person, Action.set_budgets)
     with services.db.as_user(person) as conn:
         budgets.remove(conn, budget_id, why=why)
+
+
+def remove_seen(seen: Standing, person: Person, services: Services, *, why: str) -> None:
+    """As `remove`, with a reason, where the budget still stands as the admin saw it; recorded.
+
+    Raises NotAllowed (needs admin), BadRequest (why), Conflict `CHANGED_MEANWHILE`.
+    """
+    permit(person, Action.set_budgets)
+    with services.db.as_user(person) as conn:
+        budgets.remove_seen(conn, seen.id, seen, why=why)
 
 
 def listing(person: Person, services: Services, *, of: PersonId | None = None) -> list[Standing]:
@@ -65,6 +109,8 @@ def listing(person: Person, services: Services, *, of: PersonId | None = None) -
     `of` None: all budgets there are, which needs qa, product or admin, as do those of somebody else. Raises
     NotAllowed, QueryTimedOut.
     """
+    if of != person.id:
+        permit(person, Action.see_costs)
     with services.db.as_reader(person) as conn:
         return budgets.standings(conn, of)
 

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from uuid import UUID, uuid4
 
 from core import job_deeds, log, mending, review_deeds, stock_deeds
+from core.auth import require_role
 from core.db import bulk as rows
 from core.db.bulk import ActionRow, ItemRow, Taken
 from core.deeds import Deed, Options, Outcome, Tried, failed, refused
@@ -94,7 +95,7 @@ def begin(
     Raises NotAllowed (the kind's roles), BadRequest (kind, ids, why, an option).
     """
     deed = _deed(kind)
-    _refuse_stranger(deed, person)
+    _permit(deed, person)
     unique = list(dict.fromkeys(ids))
     if not 1 <= len(unique) <= MOST:
         raise BadRequest(
@@ -118,6 +119,7 @@ def stop(action_id: UUID, person: Person, services: Services) -> None:
 
     Raises NotAllowed, NotFound.
     """
+    require_role(person)
     with services.db.as_user(person) as conn:
         is_heard = rows.stop(conn, action_id, silent=SILENT)
         action = rows.action(conn, action_id, silent=SILENT)
@@ -128,8 +130,11 @@ def stop(action_id: UUID, person: Person, services: Services) -> None:
 def price(
     kind: str, ids: Sequence[str], person: Person, services: Services, options: Options
 ) -> Price | None:
-    """What doing it to these rows would cost in all; None for what costs nothing. Raises BadRequest."""
+    """What doing it to these rows would cost in all; None for what costs nothing. Raises BadRequest, NotAllowed (the
+    kind's roles).
+    """
     deed = _deed(kind)
+    _permit(deed, person)
     if deed.prices is None:
         return None
     found = deed.prices(list(dict.fromkeys(ids)), person, services, options).values()
@@ -163,7 +168,10 @@ def report(
     after: int = 0,
     limit: int = _PAGE,
 ) -> Report:
-    """How far an action is and what became of its rows, in the order in which they were shown. Raises NotFound."""
+    """How far an action is and what became of its rows, in the order in which they were shown. Raises NotFound,
+    NotAllowed.
+    """
+    require_role(person)
     with services.db.as_reader(person) as conn:
         action = rows.action(conn, action_id, silent=SILENT)
         found = rows.items(conn, action_id, states=states, after=after, limit=limit + 1)
@@ -174,13 +182,15 @@ def report(
 
 
 def unfinished(person: Person, services: Services) -> list[ActionRow]:
-    """Actions that are being carried out or were interrupted, the newest first, at most 20."""
+    """Actions that are being carried out or were interrupted, the newest first, at most 20. Raises NotAllowed."""
+    require_role(person)
     with services.db.as_reader(person) as conn:
         return rows.unfinished(conn, silent=SILENT)
 
 
 def just_ended(person: Person, services: Services, *, within: float = 3600) -> list[ActionRow]:
-    """Actions that ended within so many seconds, the latest first, at most 5."""
+    """Actions that ended within so many seconds, the latest first, at most 5. Raises NotAllowed."""
+    require_role(person)
     with services.db.as_reader(person) as conn:
         return rows.ended(conn, silent=SILENT, within=within)
 
@@ -195,13 +205,14 @@ def run(action_id: UUID, person: Person, services: Services) -> ActionRow:
     with nothing lost, where `services.stopping` is set or a person stops it. Raises NotAllowed, NotFound, Conflict
     `BULK_RUNNING` or `BULK_ENDED`, LeaseLost, DatabaseUnavailable.
     """
+    require_role(person)
     runner = uuid4()
     with services.db.as_user(person) as conn:
         action = rows.action(conn, action_id, silent=SILENT)
         if action is None:
             raise NotFound("There is no such bulk action, or it is not one you may see.")
         deed = _deed(action.kind)
-        _refuse_stranger(deed, person)
+        _permit(deed, person)
         rows.take(conn, action_id, runner, silent=SILENT)
     held = _Run(action=action, runner=runner, deed=deed, person=person, services=services)
     with _beating(held):
@@ -347,7 +358,7 @@ def _deed(kind: str) -> Deed:
     return deed
 
 
-def _refuse_stranger(deed: Deed, person: Person) -> None:
+def _permit(deed: Deed, person: Person) -> None:
     if not deed.is_for(person):
         needed = " or ".join(sorted(role.value for role in deed.roles))
         raise NotAllowed(f"“{deed.title}” for many rows needs the {needed} role. Ask an admin for it.")

@@ -1,5 +1,5 @@
 """The bucket workspace-temp kept small: a result's object goes once its permanent copy is proved, or once a person
-discarded it, and never before 7 days (SPEC "When things go wrong by themselves"). An unsaved paid picture is never
+discarded it, and never before 7 days, or those that an admin set (SPEC "When things go wrong by themselves"). An unsaved paid picture is never
 cleaned by time, and an object that no row names is never deleted: it becomes a finding.
 """
 
@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import islice
 
-from core import log
+from core import log, retention
 from core.db import activity, cleanings
 from core.db.cleanings import Result
 from core.errors import NotAllowed, ObjectMissing, StorageFailed
+from core.retention import Kind
 from core.services import Services
 from core.storage import ATTRIBUTE_ORIGINALS, LIBRARY, WORKSPACE
 
-KEPT = timedelta(days=7)
 MOST_CLEANED = 20_000  # results of one run; the next one goes on
 MOST_ORPHANS = 1_000  # findings of one run
 _PAGE = 200
@@ -110,9 +110,10 @@ def _handle(result: Result, services: Services, *, dry_run: bool, put_off: int) 
 
 def _old_results(services: Services) -> Iterator[Result]:
     after = None
+    kept = retention.kept_for(Kind.workspace, services)
     while True:
         with services.db.as_service() as conn:
-            page = cleanings.page(conn, older_than=KEPT, after=after, limit=_PAGE)
+            page = cleanings.page(conn, older_than=kept, after=after, limit=_PAGE)
         yield from page
         if len(page) < _PAGE:
             return

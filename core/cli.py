@@ -18,25 +18,30 @@ from rich.table import Table
 
 from core import (
     attributes_cli,
+    backup_cli,
     characters,
     cleaning,
     generation,
     matching,
     mending,
+    migrate_cli,
     money_cli,
+    people_cli,
+    privacy_cli,
     proof,
     recovery,
+    roles_cli,
+    settings_page,
     stock_cli,
 )
 from core.audit import autosave as proved
 from core.audit.autosave import Check, Outcome, Reason, Run
 from core.auth import LOCAL_PERSON
-from core.db.embedded import EmbeddedPostgres
 from core.demo import command as demo_command
 from core.errors import BadRequest, NotFound, StudioError
 from core.plans import Plan
 from core.recovery import Step
-from core.services import Services, make_buckets, open_services, set_up_database
+from core.services import Services, open_services
 from core.settings import Settings
 from core.values import CharacterId, JobId, PortraitRequest
 
@@ -60,24 +65,6 @@ def _said_to_the_person() -> Generator[None]:
 def _services() -> Generator[Services]:
     with _said_to_the_person(), open_services(Settings()) as services:
         yield services
-
-
-@app.command()
-def migrate() -> None:
-    """Bring the database up to date, and make the buckets a Supabase project lacks; safe to run twice and from
-    two places at once.
-    """
-    settings = Settings()
-    with _said_to_the_person(), contextlib.ExitStack() as stack:
-        if settings.database_url is not None:
-            dsn = settings.database_url.get_secret_value()
-        else:
-            embedded = EmbeddedPostgres.start(settings.home)
-            stack.callback(embedded.stop)
-            dsn = embedded.dsn
-        set_up_database(dsn, settings, console.print)
-        for name in make_buckets(settings):
-            console.print(f"Made the bucket {name}.")
 
 
 @app.command()
@@ -151,7 +138,7 @@ def purge(
 def clean(
     *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False
 ) -> None:
-    """Remove what is saved, or was discarded, from the workspace after 7 days; a worker does it once a day."""
+    """Remove what is saved, or was discarded, from the workspace after its days; a worker does it once a day."""
     with _services() as services:
         report = cleaning.clean(services, dry_run=dry_run)
     word = "would be removed" if dry_run else "removed"
@@ -370,6 +357,25 @@ def _show(plan: Plan) -> None:
     console.print(plan.prompt.text)
 
 
+@app.command()
+def settings(
+    *, markdown: Annotated[bool, typer.Option("--markdown", help="The page docs/configuration.md.")] = False
+) -> None:
+    """Show each setting and how it stands here, no key among them; or the page that explains them all."""
+    if markdown:
+        typer.echo(settings_page.markdown(), nl=False)
+        return
+    table = Table("Setting", "Here")
+    for name, stands in settings_page.standing(Settings()):
+        table.add_row(name, stands)
+    console.print(table, markup=False)
+
+
 app.add_typer(attributes_cli.commands(_services, console), name="attributes")
 money_cli.add_to(app, _services, console)
+people_cli.add_to(app, _services, console)
+roles_cli.add_to(app, console)
+migrate_cli.add_to(app, _said_to_the_person, console)
+backup_cli.add_to(app, _said_to_the_person, console)
+privacy_cli.add_to(app, _services, console)
 demo_command.add_to(app, _services, console)

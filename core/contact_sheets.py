@@ -16,15 +16,13 @@ from uuid import UUID
 
 from PIL import Image, UnidentifiedImageError
 
-from core import attributes, options
+from core import attributes, options, reviews
 from core.attributes import CellStatus
 from core.audit.attributes import STANDING_WORDS, Standing, complete, standing
 from core.catalog import Catalog
-from core.errors import BadRequest, NotAllowed, StudioError
+from core.errors import StudioError
 from core.pdf import Page, written
 from core.services import Services
-from core.storage import ATTRIBUTE_ORIGINALS, PUBLIC_ASSETS, External
-from core.storage.links import parse_address
 from core.values import STYLE_IMAGE, AttributePicture, Person, ReviewStatus
 
 _WIDTH, _HEIGHT = 320, 480  # pixels of a picture on the sheet
@@ -78,6 +76,7 @@ def gather(
     """Read the matrix and its pictures as `person`; `called` names who judged. Raises NotAllowed, QueryTimedOut,
     DatabaseUnavailable.
     """
+    attributes.require_reader(person)
     with services.db.as_reader(person) as conn:
         cells = attributes.read_matrix(conn, services, whole=True).cells
         known = options.catalog_on(conn, services.catalog, whole=True)
@@ -91,7 +90,9 @@ def gather(
                 told=f"{counted.approved} of {counted.required} approved, {counted.present} present"
                 if counted
                 else "not required",
-                cells=tuple(_cell(one, known, services, called) for one in cells if one.cell.category == key),
+                cells=tuple(
+                    _cell(one, known, (person, services), called) for one in cells if one.cell.category == key
+                ),
             )
         )
     return ContactSheet(made_at=now, zone=zone, groups=tuple(groups))
@@ -102,7 +103,9 @@ def _categories(known: Catalog) -> Iterator[tuple[str, str]]:
     yield STYLE_IMAGE, "Style images"
 
 
-def _cell(one: CellStatus, known: Catalog, services: Services, called: Callable[[UUID], str]) -> SheetCell:
+def _cell(
+    one: CellStatus, known: Catalog, asker: tuple[Person, Services], called: Callable[[UUID], str]
+) -> SheetCell:
     picture = one.picture
     judged = picture is not None and picture.review_status is not ReviewStatus.pending
     style = next((each.label for each in known.styles if each.key == one.cell.style), one.cell.style)
@@ -114,29 +117,16 @@ def _cell(one: CellStatus, known: Catalog, services: Services, called: Callable[
         note=(picture.review_note or "") if picture else "",
         who=called(picture.reviewed_by) if picture and judged and picture.reviewed_by else "",
         when=picture.reviewed_at if picture and judged else None,
-        picture=_small(picture, services) if picture else None,
+        picture=_small(picture, *asker) if picture else None,
     )
 
 
-def _small(picture: AttributePicture, services: Services) -> bytes | None:
+def _small(picture: AttributePicture, person: Person, services: Services) -> bytes | None:
     try:
-        return smaller(read(picture.image_url, services), _WIDTH, _HEIGHT, "JPEG")
+        address = reviews.address_of(picture.image_url, person, services)
+        return smaller(services.storage.get(*address), _WIDTH, _HEIGHT, "JPEG")
     except (StudioError, OSError, UnidentifiedImageError):
         return None
-
-
-def read(image_url: str, services: Services) -> bytes:
-    """The bytes of a published picture or of its original; rows of other writers are not believed.
-
-    Raises NotAllowed, ObjectMissing, StorageFailed.
-    """
-    try:
-        address = parse_address(image_url, default_bucket=PUBLIC_ASSETS)
-    except BadRequest as exc:
-        raise NotAllowed("The row names no file of ours.", code="BAD_PATH") from exc
-    if isinstance(address, External) or address[0] not in (PUBLIC_ASSETS, ATTRIBUTE_ORIGINALS):
-        raise NotAllowed("The row names a file that is not ours, so it is not shown.", code="BAD_PATH")
-    return services.storage.get(*address)
 
 
 def smaller(data: bytes, width: int, height: int, form: str) -> bytes:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from PIL import Image
 
-from core import metadata
+from core import foreign_paths, metadata
 from core.cards import exporting
 from core.cards import files as card_files
 from core.characters import may_see
@@ -61,7 +61,7 @@ class _Found:
 def copy_of(portrait_id: PortraitId, kind: Kind, person: Person, services: Services) -> Copy:
     """A copy of one portrait. Raises NotFound, NotAllowed, StorageFailed, BadImage, BadRequest NO_NAME (a card)."""
     found = _find(portrait_id, person, services)
-    return _card(found, person, services) if kind is Kind.card else _picture(found, kind, services)
+    return _card(found, person, services) if kind is Kind.card else _picture(found, kind, person, services)
 
 
 @contextmanager
@@ -139,8 +139,8 @@ def _stem(found: _Found) -> str:
     return f"{card_files.file_stem(found.character.shown_name) or 'portrait'}-{str(found.portrait.id)[:8]}"
 
 
-def _picture(found: _Found, kind: Kind, services: Services) -> Copy:
-    bucket, path = _place(found)
+def _picture(found: _Found, kind: Kind, person: Person, services: Services) -> Copy:
+    bucket, path = _place(found, person, services)
     data = services.storage.get(bucket, path)
     ending = path.rpartition(".")[2].lower()
     name = _stem(found)
@@ -155,17 +155,15 @@ def _picture(found: _Found, kind: Kind, services: Services) -> Copy:
     return Copy(name=f"{name}.{ending}", media_type=_TYPES[ending], data=told)
 
 
-def _place(found: _Found) -> tuple[str, str]:
+def _place(found: _Found, person: Person, services: Services) -> tuple[str, str]:
     """Bucket and path of the stored picture. Rows can be written by users: only the owner's folder is believed
     (SPEC "Files").
     """
     address = parse_address(found.portrait.image_url, default_bucket=LIBRARY)
     if isinstance(address, External):
         raise NotFound("This picture lies on another site. Open it there.")
-    bucket, path = address
-    if path.split("/", 1)[0] != str(found.character.user_id):
-        raise NotAllowed("This picture lies in somebody else's folder, so it is not handed out.")
-    return bucket, path
+    sentence = "This picture lies in somebody else's folder, so it is not handed out."
+    return foreign_paths.own(address, found.character.user_id, person, services, sentence=sentence)
 
 
 def _as_png(data: bytes) -> bytes:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TypeAlias
 from uuid import UUID
 
+from core.authority import MAY, Action, may
 from core.errors import BadRequest
 from core.services import Services
 from core.values import JobId, Person, Role
@@ -75,7 +76,7 @@ class Deed:
 
     kind: str
     title: str
-    roles: frozenset[Role]
+    allowed: tuple[Action, ...]  # one of them is enough; `act` looks again, row by row
     check: Callable[[Sequence[str]], None]
     act: Callable[[str, Person, Services, Options], Outcome]
     found_done: Callable[[str, Services, Tried], Outcome | None] | None = None
@@ -90,7 +91,12 @@ class Deed:
 
     def is_for(self, person: Person) -> bool:
         """True where the person has a role for it."""
-        return person.holds(*self.roles)
+        return any(may(person, action) for action in self.allowed)
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """Who may, in roles."""
+        return frozenset[Role]().union(*(MAY[action] for action in self.allowed))
 
 
 def check_jobs(ids: Sequence[str]) -> None:

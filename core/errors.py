@@ -5,12 +5,15 @@ StudioError                the sentence may be shown to a person; `code` is for 
 │   ├── BadRequest         400  the request does not fit its form
 │   ├── NoSuchModel        400  the model is switched off, unknown or not for images
 │   ├── NotSignedIn        401  we do not know who is asking
+│   │   └── SessionEnded   401  we did, and that sign-in is over
+│   ├── WrongCredentials   401  e-mail and password do not fit together
 │   ├── BudgetSpent        402  a hard budget is used up, or the price is unknown under one
 │   ├── NotAllowed         403  known, but without the right
 │   ├── NotFound           404  no such row, or none this person may see
 │   ├── Conflict           409  somebody else was faster
 │   ├── PolicyRefused      422  the words may not be asked for
-│   └── TooMany            429  this person has enough waiting
+│   ├── TooMany            429  this person has enough waiting
+│   └── TooManyAttempts    429  too many sign-ins were tried; `retry_after` says how long to wait
 ├── NoModel                503  no active model can serve this request
 │   └── ProviderPaused     503  its provider is paused for everybody; `retry_after` says for how long
 ├── ProviderBusy           surely not accepted: the queue may send again after `retry_after`
@@ -23,6 +26,7 @@ StudioError                the sentence may be shown to a person; `code` is for 
 ├── LeaseLost              another run owns the job now: stop quietly, change no state
 ├── StorageFailed          an object could not be read or written; ask again
 │   └── ObjectMissing      there is no such object
+├── SignInUnavailable      503  whoever signs people in does not answer, or not so that it can be used
 ├── DatabaseUnavailable    the database does not answer
 ├── QueryTimedOut          504  one question took longer than its limit; the database itself is well
 └── SetupFailed            the installation is wrong; the sentence says what to do
@@ -100,6 +104,19 @@ class NotSignedIn(RequestRefused):
     status = 401
 
 
+class SessionEnded(NotSignedIn):
+    """Somebody was signed in, and is not any more: signed out, taken back, banned or deleted."""
+
+    code = "SESSION_ENDED"
+
+
+class WrongCredentials(RequestRefused):
+    """E-mail and password do not fit together. Who has no account reads the same words."""
+
+    code = "WRONG_CREDENTIALS"
+    status = 401
+
+
 class BudgetSpent(RequestRefused):
     """A hard budget has nothing left (`BUDGET`) or cannot judge an unknown price (`PRICE_UNKNOWN`)."""
 
@@ -144,6 +161,17 @@ class TooMany(RequestRefused):
 
     code = "TOO_MANY"
     status = 429
+
+
+class TooManyAttempts(RequestRefused):
+    """Too many sign-ins were tried; one more is taken after `retry_after` seconds (None: nobody said)."""
+
+    code = "TOO_MANY_ATTEMPTS"
+    status = 429
+
+    def __init__(self, sentence: str, *, code: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(sentence, code=code)
+        self.retry_after = retry_after
 
 
 class NoModel(StudioError):
@@ -271,6 +299,15 @@ class ObjectMissing(StorageFailed):
 
     code = "OBJECT_MISSING"
     status = 404
+
+
+class SignInUnavailable(StudioError):
+    """Whoever signs people in cannot be reached or cannot be used: `SIGN_IN_UNAVAILABLE` passes by itself,
+    `SIGN_IN_SETUP` needs an admin.
+    """
+
+    code = "SIGN_IN_UNAVAILABLE"
+    status = 503
 
 
 class DatabaseUnavailable(StudioError):

@@ -8,19 +8,19 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from core import log
+from core.authority import Action, may
 from core.db import Connection
 from core.db.listening import Stop, notifications
 from core.errors import StudioError
-from core.values import JobId, Person, Role
+from core.values import JobId, Person
 
 CHANNEL = "studio_events"
 CALLBACKS = "callbacks"
 _QUEUE = 500  # changes one slow page may be behind before it is told to read everything again
-_SEES_ALL = (Role.qa, Role.product, Role.admin)
 
 _log = log.get(__name__)
 
@@ -40,6 +40,7 @@ class Change:
     page: str | None = None  # of presence: which open page, whose, and their name
     who: str | None = None
     name: str | None = None
+    others: Sequence[str] | None = None  # ids of everybody else who may see the row
 
 
 RESYNC = Change(table="resync")
@@ -50,13 +51,17 @@ class Subscription:
 
     def __init__(self, person: Person, *, shares: bool) -> None:
         self._person = person
-        self._sees_all = person.holds(*_SEES_ALL) or (shares and bool(person.roles))
+        self._sees_all = may(person, Action.see_everybodys) or (shares and may(person, Action.use_studio))
         self._loop = asyncio.get_running_loop()
         self._changes: asyncio.Queue[Change] = asyncio.Queue(_QUEUE)
 
     def may_see(self, change: Change) -> bool:
-        """True where the row's owner is this person, or this person sees everybody's."""
-        return self._sees_all or change.owner == str(self._person.id) or change is RESYNC
+        """True where the row is this person's or shared with them, or this person sees everybody's."""
+        return self._sees_all or change is RESYNC or self._is_among(change)
+
+    def _is_among(self, change: Change) -> bool:
+        me = str(self._person.id)
+        return change.owner == me or (may(self._person, Action.use_studio) and me in (change.others or ()))
 
     def offer(self, change: Change) -> None:
         """Hand over a change from any thread."""

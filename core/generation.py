@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from core import log, plans, routing
+from core import foreign_paths, log, plans, routing
+from core.auth import require_role
+from core.authority import Action, may
+from core.characters import may_change
 from core.db import assets, costs, jobs, models, portraits, submissions, workers
+from core.db import characters as character_rows
 from core.errors import BadRequest, Conflict, NotFound
 from core.plans import Plan
 from core.services import Services
@@ -103,7 +106,10 @@ def request(asked: PortraitRequest, person: Person, services: Services) -> Asked
 
 
 def worker_lives(person: Person, services: Services) -> bool:
-    """Whether somebody works on the queue; without, every page says so before anything is asked for (SPEC "Studio")."""
+    """Whether somebody works on the queue; without, every page says so before anything is asked for (SPEC "Studio").
+    Raises NotAllowed without a role.
+    """
+    require_role(person)
     with services.db.as_user(person) as conn:
         return workers.any_alive(conn, within=3 * services.settings.heartbeat_seconds)
 
@@ -141,6 +147,39 @@ def _asked_before(asked: PortraitRequest, person: Person, services: Services) ->
 def _fingerprint(asked: PortraitRequest) -> str:
     """Stands for everything a request says, but for its key."""
     return hashlib.sha256(repr(replace(asked, idempotency_key=None)).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What this person may do with a job as it stands: what is not among it, its use case would refuse."""
+
+    cancel: bool
+    retry: bool
+    dismiss: bool
+
+
+def offer(job: Job, person: Person, *, changes: bool) -> Offer:
+    """What a page offers of a job; `changes`: this person may change the character it is of. Pure."""
+    makes = may(person, Action.make_pictures)
+    is_theirs = makes and (changes or job.user_id == person.id)
+    ended = job.runner == "studio" and job.status in {JobStatus.failed, JobStatus.cancelled}
+    runs = job.runner == "studio" and not job.status.is_final and not job.cancel_requested
+    return Offer(
+        cancel=runs
+        and job.stage is not JobStage.outcome_unknown
+        and (is_theirs or may(person, Action.cancel_anybodys)),
+        retry=ended and makes and changes,
+        dismiss=ended and is_theirs,
+    )
+
+
+def offer_of(job: Job, person: Person, services: Services) -> Offer:
+    """As `offer`, where the character is not at hand. A job of none is asked for again by whoever may read it."""
+    if job.character_id is None:
+        return offer(job, person, changes=True)
+    with services.db.as_user(person) as conn:
+        character = character_rows.get(conn, job.character_id)
+    return offer(job, person, changes=character is not None and may_change(character, person, services))
 
 
 def cancel(job_id: JobId, person: Person, services: Services) -> JobStatus:
@@ -190,8 +229,10 @@ def retry(job_id: JobId, person: Person, services: Services, *, model_id: ModelI
 def models_for(person: Person, services: Services, *, match: bool = False) -> list[ModelChoice]:
     """Every image model a person can choose, with today's price of one 1024² picture.
 
-    `match`: image match mode is on, so only models that follow a reference are available.
+    `match`: image match mode is on, so only models that follow a reference are available. Raises NotAllowed without a
+    role.
     """
+    require_role(person)
     with services.db.as_user(person) as conn:
         known = [one for one in models.list_all(conn) if one.is_active and one.modality == "image"]
         where = plans.standings(models.pauses(conn), services)
@@ -232,7 +273,8 @@ class Outcome:
 
 
 def outcome(job_id: JobId, person: Person, services: Services) -> Outcome:
-    """Where a job stands now, as this person may see it. Raises NotFound."""
+    """Where a job stands now, as this person may see it. Raises NotFound, NotAllowed without a role."""
+    require_role(person)
     with services.db.as_user(person) as conn:
         job = jobs.get(conn, job_id)
         if job is None:
@@ -240,29 +282,25 @@ def outcome(job_id: JobId, person: Person, services: Services) -> Outcome:
         spent = costs.spent(conn, job_id)
         portrait = portraits.of_job(conn, job_id)
         asset = assets.first_of_job(conn, job_id)
-    bucket, path = (LIBRARY, portrait.image_url.removeprefix(f"{LIBRARY}/")) if portrait else (WORKSPACE, "")
-    if portrait is None and asset is not None:
-        path = asset.path
+    bucket, named = (LIBRARY, portrait.image_url) if portrait else (WORKSPACE, asset.path if asset else "")
     taken = job.completed_at - job.created_at if job.completed_at else None
     return Outcome(
         job=job,
         cost_usd=spent,
         portrait_id=portrait.id if portrait else None,
-        image_link=_link(bucket, path, job, services),
-        storage_path=path,
+        image_link=_link(named, bucket, job, person, services),
+        storage_path=named.removeprefix(f"{bucket}/"),
         seconds=taken.total_seconds() if taken else None,
     )
 
 
-def _link(bucket: str, path: str, job: Job, services: Services) -> str:
+def _link(named: str, bucket: str, job: Job, person: Person, services: Services) -> str:
     """A signed link, where the path lies in the folder of the owner that was noted when it was asked.
 
     Users write jobs of the platform themselves, so there only their own folder counts.
     """
-    owner = job.metadata.get("owner") if job.runner == "studio" else None
-    if not path or path.split("/", 1)[0] not in {str(owner), str(job.user_id)}:
-        return ""
-    return services.links.sign((bucket, path), datetime.now(UTC))
+    owner = str(job.metadata.get("owner")) if job.runner == "studio" else None
+    return foreign_paths.link_of(named, bucket, (owner, job.user_id), person, services)
 
 
 def _again(old: Job, model_id: ModelId | None) -> PortraitRequest:

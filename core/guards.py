@@ -1,5 +1,5 @@
-"""What stands in front of every request: only our own pages and named origins may reach a studio that has no
-sign-in (SPEC "HTTP"): otherwise any web page a person has open could spend their money through their browser.
+"""What stands in front of every request: only our own pages and named origins may reach the studio (SPEC "HTTP"):
+otherwise any web page a person has open could spend their money through their browser.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from core.settings import Settings
 _JSON_ONLY = "/functions/"
 # What a studio without sign-in serves to the outside: each proves itself by a signature or a token.
 _FOR_ALL = ("/callbacks/", "/files/", "/metrics", "/healthz", "/readyz")
+_FOR_MACHINES = ("/metrics", "/healthz", "/readyz")  # asked under a container's own name, behind a sign-in
 _PASSED_ON = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")  # what proxies add
 _CALLBACKS = "/callbacks/"  # sent by servers: no Origin, and a signature or a token instead of a person
 LONGEST_BODY = 1024 * 1024  # bytes: a character with every field full is a tenth of it
@@ -39,9 +40,10 @@ class SameOrigin:
         self._public = urlsplit(settings.public_url or "").netloc.lower()
         self._hosts = frozenset(filter(None, (self._public, settings.studio_host.lower())))
         self._origins = frozenset(settings.origins)
-        # Until sign-in through Supabase stands in front, whoever gets a request in may spend.
-        self._checks_host = settings.supabase_url is None
-        self._is_closed = self._checks_host and not settings.allow_no_sign_in
+        self._has_sign_in = settings.has_sign_in
+        # Without a sign-in whoever gets a request in may spend; with one, a wrong Host is a wrong address.
+        self._checks_host = not self._has_sign_in or self._public != ""
+        self._is_closed = not self._has_sign_in and not settings.allow_no_sign_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or say why not."""
@@ -64,7 +66,7 @@ class SameOrigin:
         """Status, code and sentence where the request is not let in."""
         headers = Headers(scope=scope)
         host = headers.get("host", "").lower()
-        if self._checks_host and not self._is_ours(host):
+        if self._checks_host and not self._is_ours(host) and not self._is_for_machines(scope):
             return 403, "FOREIGN_HOST", "This studio answers only under its own address."
         if self._is_closed and not scope["path"].startswith(_FOR_ALL) and self._is_outside(headers, host):
             return 403, "NO_SIGN_IN", _CLOSED
@@ -75,6 +77,9 @@ class SameOrigin:
         if not self._is_json(scope, headers):
             return 415, "NOT_JSON", "Send the body as application/json."
         return None
+
+    def _is_for_machines(self, scope: Scope) -> bool:
+        return self._has_sign_in and scope["path"] in _FOR_MACHINES
 
     def _is_ours(self, host: str) -> bool:
         name = _name(host)
@@ -181,11 +186,16 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-def refuse_open_door(settings: Settings) -> None:
-    """Raise SetupFailed where a studio without sign-in would listen beyond this machine (SPEC "Two ways to run")."""
-    if settings.allow_no_sign_in or settings.studio_host == "localhost" or _is_loopback(settings.studio_host):
+def refuse_open_door(settings: Settings, *, name: str = "STUDIO_HOST", host: str | None = None) -> None:
+    """Raise SetupFailed where an app without sign-in would listen beyond this machine (SPEC "Two ways to run").
+
+    `host` is what the setting `name` holds; STUDIO_HOST unless given.
+    """
+    host = settings.studio_host if host is None else host
+    if settings.has_sign_in or settings.allow_no_sign_in or host == "localhost" or _is_loopback(host):
         return
     raise SetupFailed(
-        f"STUDIO_HOST is {settings.studio_host}, which others can reach, and there is no sign-in: everybody there "
-        "could spend. Use 127.0.0.1, or set ALLOW_NO_SIGN_IN=yes if that is meant."
+        f"{name} is {host}, which others can reach, and there is no sign-in: everybody there could spend. "
+        "Use 127.0.0.1; or set up a sign-in, by SUPABASE_URL with SUPABASE_PUBLISHABLE_KEY or by OIDC_ISSUER with "
+        "OIDC_CLIENT_ID; or set ALLOW_NO_SIGN_IN=yes if that is meant."
     )

@@ -21,9 +21,10 @@ from core.attributes import CellState
 from core.audit import autosave, library, troubles
 from core.audit.jobs import Counted
 from core.audit.troubles import Rate
+from core.authority import Action, permit
 from core.db import Connection, budgets, models, parts, recoveries
 from core.db.budgets import Standing
-from core.errors import DatabaseUnavailable, NotAllowed, QueryTimedOut, StudioError
+from core.errors import DatabaseUnavailable, QueryTimedOut, StudioError
 from core.services import Services
 from core.values import Person, PersonId, Role, provider_name
 
@@ -108,8 +109,7 @@ class Rule:
 
 def look(person: Person, services: Services) -> Health:
     """What is wrong now. Raises NotAllowed (needs qa, product or admin), DatabaseUnavailable."""
-    if not person.holds(Role.qa, Role.product, Role.admin):
-        raise NotAllowed("The health of the whole needs the qa, product or admin role. Ask an admin for it.")
+    permit(person, Action.see_health)
     around = _Around(person=person, services=services, now=datetime.now(UTC))
     problems: list[Problem] = []
     unanswered: list[Unanswered] = []
@@ -502,10 +502,16 @@ FAMILIES: Mapping[str, str] = {
     "asset": "results in the workspace",
     "attribute": "attribute images",
     "character": "characters",
+    "character_portraits": "portraits and their jobs",
     "job": "jobs",
     "library": "the library",
+    "notify": "news of what is broken",
     "portrait": "portraits",
     "qa": "QA samples",
+    "row": "rows that do not fit",
+    "submission": "requests to providers",
+    "trigger": "the database's triggers",
+    "user_library": "library rows and their jobs",
     "workspace": "the workspace",
 }
 """What the word before a rule's dot is about."""

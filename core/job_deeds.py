@@ -9,19 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from uuid import UUID
 
-from core import generation, recovery
+from core import authority, generation, recovery
 from core.db import bulk as rows
 from core.db import jobs
 from core.deeds import Deed, Options, Outcome, Tried, check_jobs, done, failed, job_of, refused
 from core.errors import BadRequest
 from core.recovery import Action, Step
 from core.services import Services
-from core.values import Job, JobStatus, ModelId, Person, Role
+from core.values import Job, JobStatus, ModelId, Person
 
 MODEL = "model"  # the option that names another model
 
 _GONE = "This job is not there any more."
-_QA = frozenset({Role.qa, Role.admin})
 _RECOVERED: Mapping[Action, str] = {
     Action.complete: "It was completed from its picture, and its saving is queued.",
     Action.ask: "Its provider is asked for the picture.",
@@ -240,7 +239,7 @@ RECOVER = Deed(
     kind="recover",
     title="Recover",
     noun="job",
-    roles=_QA,
+    allowed=(authority.Action.recover_jobs,),
     check=check_jobs,
     act=_recover,
     found_done=_found_recovered,
@@ -250,7 +249,7 @@ PURGE = Deed(
     kind="purge",
     title="Purge",
     noun="job",
-    roles=_QA,
+    allowed=(authority.Action.purge_jobs,),
     check=check_jobs,
     act=_purge,
     found_done=_found_purged,
@@ -260,7 +259,7 @@ CANCEL = Deed(
     kind="cancel",
     title="Cancel",
     noun="job",
-    roles=_QA | {Role.editor},
+    allowed=(authority.Action.make_pictures, authority.Action.cancel_anybodys),
     check=check_jobs,
     act=_cancel,
     found_done=_found_cancelled,
@@ -270,7 +269,7 @@ RETRY = Deed(
     kind="retry",
     title="Try again",
     noun="job",
-    roles=frozenset({Role.editor}),
+    allowed=(authority.Action.make_pictures,),
     check=check_jobs,
     act=_retry,
     found_done=_found_asked,
@@ -281,7 +280,7 @@ ANOTHER_MODEL = Deed(
     kind="another_model",
     title="Try another model",
     noun="job",
-    roles=frozenset({Role.editor}),
+    allowed=(authority.Action.make_pictures,),
     check=check_jobs,
     act=_another_model,
     found_done=_found_asked,

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from core.authority import Action, may
 from core.db import line, workers
 from core.portraits import STAGE_WORDS
 from core.services import Services
-from core.values import JobId, JobStage, Person, Role
+from core.values import JobId, JobStage, Person
 
 MOST = 200
 _STAGES = frozenset(JobStage)
@@ -46,12 +47,17 @@ def line_for(person: Person, services: Services) -> Line:
     """The first 200 jobs, those being made first. Raises NotAllowed."""
     with services.db.as_user(person) as conn:
         rows = line.read(conn, limit=MOST)
+        changeable = line.changeable(conn, [one.character_id for one in rows if one.character_id])
     with services.db.as_service() as conn:
         lives = workers.any_alive(conn, within=max(_SEEN_WITHIN, services.settings.heartbeat_seconds))
-    return Line(jobs=tuple(_waiting(row, person) for row in rows), worker_lives=lives)
+    shares = services.settings.shares_with_team
+    jobs = (
+        _waiting(row, person, changes=shares or row.mine or row.character_id in changeable) for row in rows
+    )
+    return Line(jobs=tuple(jobs), worker_lives=lives)
 
 
-def _waiting(row: line.LineRow, person: Person) -> Waiting:
+def _waiting(row: line.LineRow, person: Person, *, changes: bool) -> Waiting:
     return Waiting(
         id=row.id,
         title=_title(row),
@@ -64,7 +70,7 @@ def _waiting(row: line.LineRow, person: Person) -> Waiting:
         can_cancel=(
             not row.cancel_requested
             and row.stage != JobStage.outcome_unknown
-            and ((row.may_read and person.holds(Role.editor)) or person.holds(Role.qa, Role.admin))
+            and ((changes and may(person, Action.make_pictures)) or may(person, Action.cancel_anybodys))
         ),
         prompt=row.prompt or "",
     )

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from core import log, queue
+from core.authority import Action, permit
 from core.db import Connection, activity, assets, jobs, matches
 from core.db.matches import Candidate
-from core.errors import BadRequest, Conflict, NotAllowed, NotFound
+from core.errors import BadRequest, Conflict, NotFound
 from core.services import Services
-from core.values import CharacterId, Job, JobId, JobStatus, Person, PersonId, Role
+from core.values import CharacterId, Job, JobId, JobStatus, Person, PersonId
 
 _log = log.get(__name__)
 
@@ -53,10 +54,7 @@ def decide(job_id: JobId, character_id: CharacterId, person: Person, services: S
     Raises NotAllowed (needs qa or admin), NotFound, Conflict (it has another character already), BadRequest (field
     character: it belongs to somebody else than the job).
     """
-    if not person.holds(Role.qa, Role.admin):
-        raise NotAllowed(
-            "Deciding which character a portrait belongs to needs the qa role. Ask an admin for it."
-        )
+    permit(person, Action.decide_characters)
     with services.db.as_service() as conn:
         job = jobs.lock(conn, job_id)
         if job is None:

@@ -18,6 +18,7 @@ from uuid import UUID
 from core import autosave, images, log, matching, proof, running
 from core.audit import autosave as asked
 from core.audit.autosave import SENTENCES, TITLES, Earlier, Facts, Reason
+from core.authority import Action, permit
 from core.db import (
     Connection,
     activity,
@@ -56,7 +57,6 @@ from core.values import (
     Person,
     PersonId,
     Picture,
-    Role,
     Submission,
     Ticket,
     provider_name,
@@ -112,8 +112,7 @@ def repair(job_id: JobId, person: Person, services: Services, *, only: Reason | 
     Raises NotAllowed (needs qa or admin), NotFound (no portrait job), Conflict REPAIR_RUNNING (somebody is at it for
     longer than one waits), StorageFailed and DatabaseUnavailable, after which repeating is right.
     """
-    if not person.holds(Role.qa, Role.admin):
-        raise NotAllowed("Repairing needs the qa role. Ask an admin for it.")
+    permit(person, Action.repair_autosave)
     with log.bind_job(job_id), _alone(job_id, services):
         case = first = _case(job_id, services)
         before = _standing(first)
@@ -169,8 +168,7 @@ def repair_all(
 
     Each is looked at again first; one that cannot be repaired does not stop the others. Raises NotAllowed.
     """
-    if not person.holds(Role.qa, Role.admin):
-        raise NotAllowed("Repairing needs the qa role. Ask an admin for it.")
+    permit(person, Action.repair_autosave)
     with services.db.as_service() as conn:
         found = asked.broken(conn, reason=kind, since=since, limit=limit)
     report: list[Repaired] = []
@@ -636,7 +634,7 @@ def _found_repaired(one: str, services: Services, tried: Tried) -> Outcome | Non
 REPAIR = Deed(
     kind="repair_autosave",
     title="Repair",
-    roles=frozenset({Role.qa, Role.admin}),
+    allowed=(Action.repair_autosave,),
     check=check_jobs,
     act=_repair_row,
     found_done=_found_repaired,

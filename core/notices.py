@@ -13,14 +13,15 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from core import health, log, receivers
+from core.authority import Action, permit
 from core.db import health as kept
 from core.db.health import State
-from core.errors import BadRequest, NotAllowed, StudioError
+from core.errors import BadRequest, StudioError
 from core.health import ALSO, RULES, STORE, WATCHER, Health, Problem
 from core.receivers import Refused
 from core.services import Services
 from core.storage import LIBRARY
-from core.values import Person, Role
+from core.values import Person
 
 APART = timedelta(minutes=1)
 AGAIN = timedelta(days=1)
@@ -106,8 +107,7 @@ def send_test(person: Person, services: Services) -> str:
 
     Raises NotAllowed (needs admin), BadRequest where no receiver is set, Refused where it was not taken.
     """
-    if not person.holds(Role.admin):
-        raise NotAllowed("Sending a test message needs the admin role. Ask an admin for it.")
+    permit(person, Action.send_test_messages)
     address = services.settings.notify_webhook_url
     if address is None:
         raise BadRequest(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.authority import Action, permit
 from core.db import models
-from core.errors import NotAllowed
 from core.services import Services
-from core.values import Person, Role, provider_name
+from core.values import Person, provider_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +21,7 @@ class PausedProvider:
 
 def listing(person: Person, services: Services) -> list[PausedProvider]:
     """What is paused now, for everybody with a role. Raises NotAllowed."""
-    if not person.holds(*Role):
-        raise NotAllowed("This needs a role in the studio. Ask an admin for one.")
+    permit(person, Action.use_studio)
     with services.db.as_user(person) as conn:
         found = models.pauses(conn)
     return [
@@ -37,5 +36,6 @@ def resume_provider(provider: str, person: Person, services: Services, *, why: s
     What waits for it is looked at at once; a provider that refuses again is paused again. Recorded. False where
     it was not paused. Raises NotAllowed (needs admin).
     """
+    permit(person, Action.pause_providers)
     with services.db.as_user(person) as conn:
         return models.resume_as(conn, provider, why=why)

@@ -11,9 +11,11 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from core import budgets, policy, prompts, routing
-from core.db import activity, characters, library, models, scenes
-from core.errors import BadRequest, NotAllowed, NotFound
+from core import budgets, foreign_paths, policy, prompts, routing
+from core.authority import Action, permit
+from core.characters import refuse_changing
+from core.db import characters, library, models, references, scenes
+from core.errors import BadRequest, NotFound
 from core.routing import PLACEHOLDER, READY, ProviderStanding, Standing
 from core.services import Services
 from core.storage import LIBRARY, REFERENCES, External
@@ -31,7 +33,6 @@ from core.values import (
     PortraitRequest,
     Presets,
     Prompt,
-    Role,
 )
 
 NAME_LENGTH = (1, 50)  # SPEC "characters": to generate or publish
@@ -88,8 +89,7 @@ def make(asked: PortraitRequest, person: Person, services: Services) -> Plan:
 
     Raises NotAllowed, NotFound, BadRequest (field), PolicyRefused (field), NoSuchModel, NoModel.
     """
-    if not person.holds(Role.editor):
-        raise NotAllowed("Making pictures needs the editor role. Ask an admin for it.")
+    permit(person, Action.make_pictures)
     policy.check_texts({"referenceImageUrl": _file_name(asked.reference or "")})
     subject = _subject(asked, person, services)
     if asked.prompt is None:
@@ -196,8 +196,10 @@ def _subject(asked: PortraitRequest, person: Person, services: Services) -> _Sub
         character = characters.get(conn, asked.character_id)
     if character is None:
         raise NotFound("This character does not exist, or it is not yours.")
-    if character.user_id != person.id and not services.settings.shares_with_team:
+    is_shared = services.settings.shares_with_team or character.member_may_change is not None
+    if character.user_id != person.id and not is_shared:
         raise NotFound("This character does not exist, or it is not yours.")
+    refuse_changing(character, person, services)
     return _Subject(
         character_id=character.id,
         owner=character.user_id,
@@ -244,16 +246,26 @@ def _reference(
     services: Services,
 ) -> str | None:
     """The picture to match, as bucket/path, or None."""
-    matched = character is not None and character.match_reference
-    value = asked.reference or (character.reference_image_url if character and matched else None)
-    return own_picture(value, {owner, person.id}, person, services) if value else None
+    if asked.reference:
+        return own_picture(asked.reference, {owner, person.id}, person, services)
+    if character is None or not character.match_reference or not character.reference_image_url:
+        return None
+    return own_picture(character.reference_image_url, {owner, person.id}, person, services, of=character)
 
 
-def own_picture(value: str, owners: Collection[PersonId], person: Person, services: Services) -> str:
+def own_picture(
+    value: str,
+    owners: Collection[PersonId],
+    person: Person,
+    services: Services,
+    *,
+    of: Character | None = None,
+) -> str:
     """The stored picture that `value` (a path or one of our own links) names, as bucket/path.
 
-    A row's path is not believed: its first segment must be the id of one of `owners` (SPEC "Files"); another's is
-    refused and noted. Raises BadRequest (REFERENCE_MISSING where it is not stored any more), NotAllowed.
+    A row's path is not believed: its first segment must be the id of one of `owners`, and the person must be allowed
+    to read the row it belongs to (SPEC "Files"), which is `of` where that character names it as its reference; else
+    it is refused and noted. Raises BadRequest (REFERENCE_MISSING where it is not stored any more), NotAllowed.
     """
     host = (services.settings.public_url or "").removeprefix("https://").removeprefix("http://").rstrip("/")
     address = parse_address(value, default_bucket=LIBRARY, own_hosts=(host,) if host else ())
@@ -263,11 +275,16 @@ def own_picture(value: str, owners: Collection[PersonId], person: Person, servic
             field="referenceImageUrl",
         )
     bucket, path = address
-    if bucket not in (LIBRARY, REFERENCES) or path.split("/", 1)[0] not in set(map(str, owners)):
-        with services.db.as_user(person) as conn:
-            activity.note(conn, "foreign_path_refused", "storage.objects", f"{bucket}/{path}"[:300])
-        raise NotAllowed("The reference belongs to somebody else. Choose one of this character's own.")
-    if not _is_there(bucket, path, person, services):
+    is_named = of is not None and of.reference_image_url == f"{bucket}/{path}" and of.user_id in owners
+    is_owners = bucket in (LIBRARY, REFERENCES) and not foreign_paths.is_foreign(path, owners)
+    if not is_owners or not (is_named or _may_read(bucket, path, person, services)):
+        foreign_paths.refuse(
+            address,
+            person,
+            services,
+            sentence="The reference belongs to somebody else. Choose one of this character's own.",
+        )
+    if not _is_there(bucket, path, services):
         raise BadRequest(
             "The reference picture is not stored any more. Choose another one.",
             field="referenceImageUrl",
@@ -276,10 +293,21 @@ def own_picture(value: str, owners: Collection[PersonId], person: Person, servic
     return f"{bucket}/{path}"
 
 
-def _is_there(bucket: str, path: str, person: Person, services: Services) -> bool:
-    """True where the object stands and, in the library, its row is one this person may read."""
+def _may_read(bucket: str, path: str, person: Person, services: Services) -> bool:
+    """False where the picture is somebody's whose row this person may not read. One without a row lies in the folder
+    of its owner, which shows what is shared only.
+    """
+    if path.split("/", 1)[0] == str(person.id) or services.settings.shares_with_team:
+        return True
+    holds = library.holds_path if bucket == LIBRARY else references.holds_path
+    with services.db.as_user(person) as conn:
+        return holds(conn, path)
+
+
+def _is_there(bucket: str, path: str, services: Services) -> bool:
+    """True where the object stands and, in the library, a row that was not deleted names it."""
     if bucket == LIBRARY:
-        with services.db.as_user(person) as conn:
+        with services.db.as_service() as conn:
             if not library.holds_path(conn, path):
                 return False
     return services.storage.info(bucket, path) is not None

@@ -6,18 +6,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
-from core import generation
-from core.characters import may_see
-from core.db import activity, characters, costs, jobs, models, portraits, ratings, repeat_on_deadlock
+from core import foreign_paths, generation
+from core.authority import Action, permit
+from core.characters import may_change, may_see, refuse_changing
+from core.db import (
+    activity,
+    characters,
+    costs,
+    jobs,
+    models,
+    portraits,
+    ratings,
+    repeat_on_deadlock,
+    retention,
+)
 from core.db.ratings import NO_RATING, Rating
-from core.errors import BadRequest, NotAllowed, NotFound
-from core.generation import Asked, ModelChoice
+from core.errors import BadRequest, NotFound
+from core.generation import Asked, ModelChoice, Offer
 from core.services import Services
-from core.storage import BUCKETS, External
-from core.storage.links import parse_address
+from core.storage import LIBRARY
 from core.values import (
     Character,
     CharacterId,
@@ -82,6 +93,7 @@ class Tile:
     error_code: str = ""
     can_cancel: bool = False
     can_retry: bool = False
+    can_dismiss: bool = False
     is_unknown: bool = False
     favourite: bool = False
     stars: int | None = None
@@ -116,9 +128,10 @@ def grid(character_id: CharacterId, person: Person, services: Services, *, limit
         raise NotFound("This character does not exist, or it is not yours.")
     waits = _Waits.of(running, services)
     saved = {portrait.job_id for portrait in shown}
+    offers = partial(generation.offer, person=person, changes=may_change(character, person, services))
     found = (
-        *(_job_tile(job, waits) for job in running if job.id not in saved),
-        *(_portrait_tile(one, character, services, rated.get(one.id, NO_RATING)) for one in shown),
+        *(_job_tile(job, waits, offers(job)) for job in running if job.id not in saved),
+        *(_portrait_tile(one, character, (person, services), rated.get(one.id, NO_RATING)) for one in shown),
     )
     return Grid(tiles=found, total=total, in_bin=in_bin)
 
@@ -133,7 +146,8 @@ def running(character_id: CharacterId, person: Person, services: Services) -> li
         raise NotFound("This character does not exist, or it is not yours.")
     moving = [job for job in known if job.id not in saved and job.status not in _ENDED]
     waits = _Waits.of(moving, services)
-    return [_job_tile(job, waits) for job in moving]
+    offers = partial(generation.offer, person=person, changes=may_change(character, person, services))
+    return [_job_tile(job, waits, offers(job)) for job in moving]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,8 +208,9 @@ def details(ids: Sequence[UUID], person: Person, services: Services) -> list[Det
         if character is None or not may_see(character, person, services):
             raise _gone()
         rating = rated[one.character_id].get(one.id, NO_RATING)
-        tile = _portrait_tile(one, character, services, rating)
-        shown.append(_details(tile, one, made.get(one.id), spent.get(one.id), (character, choices, services)))
+        tile = _portrait_tile(one, character, (person, services), rating)
+        known = (made.get(one.id), spent.get(one.id))
+        shown.append(_details(tile, one, *known, (character, choices), (person, services)))
     return shown
 
 
@@ -236,6 +251,7 @@ def rate(
 
     None leaves what stands. Raises NotFound, NotAllowed, BadRequest.
     """
+    permit(person, Action.rate_portraits)
     with services.db.as_user(person) as conn:
         ratings.rate(conn, portrait_id, favourite=favourite, stars=stars)
 
@@ -250,20 +266,21 @@ class Binned:
 
 
 def bin_of(character_id: CharacterId, person: Person, services: Services) -> list[Binned]:
-    """The portraits of a character that were removed in the last seven days, the last one first. Raises NotFound."""
+    """The portraits of a character that were removed and are still in the bin, the last one first. Raises NotFound."""
     with services.db.as_user(person) as conn:
         character = characters.get(conn, character_id)
         found = portraits.in_bin(conn, character_id, limit=MOST_IN_BIN)
+        days = retention.stored_days(conn, "bin") or portraits.BIN_DAYS
     if character is None or not may_see(character, person, services):
         raise NotFound("This character does not exist, or it is not yours.")
-    return [_binned(one, character, services) for one in found]
+    return [_binned(one, days, character, (person, services)) for one in found]
 
 
-def _binned(portrait: Portrait, character: Character, services: Services) -> Binned:
+def _binned(portrait: Portrait, days: int, character: Character, asker: tuple[Person, Services]) -> Binned:
     at = portrait.deleted_at or datetime.now(UTC)
-    left = at + timedelta(days=portraits.BIN_DAYS) - datetime.now(UTC)
+    left = at + timedelta(days=days) - datetime.now(UTC)
     return Binned(
-        tile=_portrait_tile(portrait, character, services, NO_RATING),
+        tile=_portrait_tile(portrait, character, asker, NO_RATING),
         deleted_at=at,
         days_left=max(left.days + 1, 1),
     )
@@ -276,13 +293,14 @@ def delete_many(
 
     Raises NotFound, BadRequest.
     """
+    permit(person, Action.change_portraits)
     _refuse_too_many(ids)
     done: list[PortraitId] = []
 
     def hide() -> None:
         done.clear()
         with services.db.as_user(person) as conn:
-            for portrait in _locked_ones(conn, character_id, ids):
+            for portrait in _locked_ones(conn, character_id, ids, (person, services)):
                 if portraits.hide(conn, portrait.id, person.id):
                     done.append(portrait.id)
                     _note_removed(conn, portrait)
@@ -301,13 +319,14 @@ def restore_many(
     primary: UUID | None = None,
 ) -> list[PortraitId]:
     """Undo of `delete_many`; `primary` is the one that gets the star back. Raises NotFound, BadRequest."""
+    permit(person, Action.change_portraits)
     _refuse_too_many(ids)
     done: list[PortraitId] = []
 
     def show() -> None:
         done.clear()
         with services.db.as_user(person) as conn:
-            for portrait in _locked_ones(conn, character_id, ids):
+            for portrait in _locked_ones(conn, character_id, ids, (person, services)):
                 if portraits.show_again(conn, portrait.id, primary=portrait.id == primary):
                     done.append(portrait.id)
                     activity.note(conn, "portrait_restored", "character_portraits", str(portrait.id))
@@ -323,11 +342,13 @@ def _refuse_too_many(ids: Sequence[UUID]) -> None:
 
 
 def _locked_ones(
-    conn: portraits.Connection, character_id: CharacterId, ids: Sequence[UUID]
+    conn: portraits.Connection,
+    character_id: CharacterId,
+    ids: Sequence[UUID],
+    asker: tuple[Person, Services],
 ) -> list[Portrait]:
     """Those of `ids` that are this character's, tombstones included; the character is locked first."""
-    if characters.lock(conn, character_id) is None:
-        raise NotFound("This character does not exist, or it is not yours.")
+    _lock_character(conn, character_id, asker)
     found = (portraits.get(conn, PortraitId(one)) for one in sorted(set(ids)))
     return [one for one in found if one is not None and one.character_id == character_id]
 
@@ -342,9 +363,10 @@ def _details(
     portrait: Portrait,
     job: Job | None,
     spent: Decimal | None,
-    around: tuple[Character, Sequence[ModelChoice], Services],
+    around: tuple[Character, Sequence[ModelChoice]],
+    asker: tuple[Person, Services],
 ) -> Details:
-    character, choices, services = around
+    character, choices = around
     said: Mapping[str, Any] = job.metadata if job else {}
     taken = job.completed_at - job.started_at if job and job.completed_at and job.started_at else None
     return Details(
@@ -353,11 +375,20 @@ def _details(
         presets={kind: value for kind, value in _presets(portrait, job).items() if value},
         negative=str(said.get("negative") or ""),
         matched=(said.get("generation_mode") or portrait.metadata.get("generation_mode")) == "i2i",
-        reference=signed(cast("str | None", said.get("reference_image_url")), character, services),
+        reference=_reference(said, character, asker),
         cost_usd=spent,
         seconds=round(taken.total_seconds(), 1) if taken else None,
         again=_same_model(portrait, job, choices),
     )
+
+
+def _reference(said: Mapping[str, Any], character: Character, asker: tuple[Person, Services]) -> str:
+    """The picture it was made to match. One of whoever asked, a member perhaps, was theirs to use: that it is not shown
+    is no refusal.
+    """
+    value = str(said.get("reference_image_url") or "")
+    inside = value.partition("/")[2]
+    return "" if foreign_paths.is_foreign(inside, (character.user_id,)) else signed(value, character, *asker)
 
 
 def _own_words(portrait: Portrait, job: Job | None) -> str:
@@ -381,11 +412,12 @@ def _same_model(portrait: Portrait, job: Job | None, choices: Sequence[ModelChoi
 
 
 def make_primary(portrait_id: PortraitId, person: Person, services: Services) -> None:
-    """A person chooses the primary: it is pinned, and the character's image follows. Raises NotFound."""
+    """A person chooses the primary: it is pinned, and the character's image follows. Raises NotFound, NotAllowed."""
+    permit(person, Action.change_portraits)
 
     def choose() -> None:
         with services.db.as_user(person) as conn:
-            portrait = _locked(conn, portrait_id)
+            portrait = _locked(conn, portrait_id, (person, services))
             if not portraits.pin_primary(conn, portrait.id):
                 raise _gone()
             characters.follow_primary(conn, portrait.character_id)
@@ -394,11 +426,12 @@ def make_primary(portrait_id: PortraitId, person: Person, services: Services) ->
 
 
 def delete(portrait_id: PortraitId, person: Person, services: Services) -> None:
-    """Remove on purpose: hidden, kept for 7 days, handed on if it was the primary. Raises NotFound."""
+    """Remove on purpose: hidden, kept for at least 7 days, handed on if it was the primary. Raises NotFound, NotAllowed."""
+    permit(person, Action.change_portraits)
 
     def hide() -> None:
         with services.db.as_user(person) as conn:
-            portrait = _locked(conn, portrait_id)
+            portrait = _locked(conn, portrait_id, (person, services))
             if not portraits.hide(conn, portrait.id, person.id):
                 raise _gone()
             characters.follow_primary(conn, portrait.character_id)
@@ -408,11 +441,12 @@ def delete(portrait_id: PortraitId, person: Person, services: Services) -> None:
 
 
 def restore(portrait_id: PortraitId, person: Person, services: Services, *, primary: bool = False) -> None:
-    """Undo of `delete`; `primary` gives the star back. Raises NotFound."""
+    """Undo of `delete`; `primary` gives the star back. Raises NotFound, NotAllowed."""
+    permit(person, Action.change_portraits)
 
     def show() -> None:
         with services.db.as_user(person) as conn:
-            portrait = _locked(conn, portrait_id)
+            portrait = _locked(conn, portrait_id, (person, services))
             if not portraits.show_again(conn, portrait.id, primary=primary):
                 raise _gone()
             characters.follow_primary(conn, portrait.character_id)
@@ -422,42 +456,44 @@ def restore(portrait_id: PortraitId, person: Person, services: Services, *, prim
 
 
 def reorder(character_id: CharacterId, ids: Sequence[str], person: Person, services: Services) -> None:
-    """Keep this order of portraits; ids of other characters are not touched. Raises NotFound."""
+    """Keep this order of portraits; ids of other characters are not touched. Raises NotFound, NotAllowed."""
+    permit(person, Action.change_portraits)
     wanted = [UUID(one) for one in ids]
 
     def place() -> None:
         with services.db.as_user(person) as conn:
-            if characters.lock(conn, character_id) is None:
-                raise NotFound("This character does not exist, or it is not yours.")
+            _lock_character(conn, character_id, (person, services))
             portraits.reorder(conn, character_id, wanted)
 
     repeat_on_deadlock(place)
 
 
-def signed(value: str | None, character: Character, services: Services) -> str:
-    """A link to a stored picture of this character, empty where there is none to show.
+def signed(value: str | None, character: Character, person: Person, services: Services) -> str:
+    """A link to a stored picture of this character for `person`, empty where there is none to show.
 
     Rows can be written by users: the first segment of the path must be the owner's id (SPEC "Files").
     """
-    if not value:
-        return ""
-    try:
-        address = parse_address(value, default_bucket=BUCKETS[1])
-    except NotAllowed:
-        return ""
-    if isinstance(address, External):
-        return ""
-    bucket, path = address
-    if path.split("/")[0] != str(character.user_id):
-        return ""
-    return services.links.sign((bucket, path), datetime.now(UTC))
+    return foreign_paths.link_of(value, LIBRARY, (character.user_id,), person, services)
 
 
-def _locked(conn: portraits.Connection, portrait_id: PortraitId) -> Portrait:
+def _lock_character(
+    conn: portraits.Connection, character_id: CharacterId, asker: tuple[Person, Services]
+) -> None:
+    """Lock it for changing its portraits. Raises NotFound, NotAllowed `LOOK_ONLY` where it can be seen only."""
+    if characters.lock(conn, character_id) is not None:
+        return
+    standing = characters.get(conn, character_id)
+    if standing is not None and may_see(standing, *asker):
+        refuse_changing(standing, *asker)
+    raise NotFound("This character does not exist, or it is not yours.")
+
+
+def _locked(conn: portraits.Connection, portrait_id: PortraitId, asker: tuple[Person, Services]) -> Portrait:
     """The portrait, its character locked first: every writer of ours takes the two in this order."""
     portrait = portraits.get(conn, portrait_id)
-    if portrait is None or characters.lock(conn, portrait.character_id) is None:
+    if portrait is None:
         raise _gone()
+    _lock_character(conn, portrait.character_id, asker)
     fresh = portraits.get(conn, portrait_id)
     if fresh is None:
         raise _gone()
@@ -469,15 +505,15 @@ def _gone() -> NotFound:
 
 
 def _portrait_tile(
-    portrait: Portrait, character: Character, services: Services, rating: Rating = NO_RATING
+    portrait: Portrait, character: Character, asker: tuple[Person, Services], rating: Rating = NO_RATING
 ) -> Tile:
-    full = signed(portrait.image_url, character, services)
+    full = signed(portrait.image_url, character, *asker)
     size = f"{portrait.width} × {portrait.height}" if portrait.width and portrait.height else ""
     return Tile(
         id=str(portrait.id),
         kind="portrait",
         title=f"Portrait of {character.shown_name}",
-        url=signed(portrait.thumbnail_url, character, services) or full,
+        url=signed(portrait.thumbnail_url, character, *asker) or full,
         full_url=full,
         download_url=f"{full}&download=1" if full else "",
         external=portrait.image_url if portrait.image_url.startswith("http") else "",
@@ -524,9 +560,7 @@ class _Waits:
         return round(left, 1) if left > 0 else None
 
 
-def _job_tile(job: Job, waits: _Waits) -> Tile:
-    unknown = job.stage is JobStage.outcome_unknown
-    ended = job.status in _ENDED
+def _job_tile(job: Job, waits: _Waits, offer: Offer) -> Tile:
     return Tile(
         id=str(job.id),
         kind="job",
@@ -546,9 +580,10 @@ def _job_tile(job: Job, waits: _Waits) -> Tile:
         seconds_left=waits.seconds_left(job),
         error_words=job.error_message or "",
         error_code=job.error_code or "",
-        can_cancel=not job.status.is_final and not job.cancel_requested and not unknown,
-        can_retry=ended and job.runner == "studio",
-        is_unknown=unknown,
+        can_cancel=offer.cancel,
+        can_retry=offer.retry,
+        can_dismiss=offer.dismiss,
+        is_unknown=job.stage is JobStage.outcome_unknown,
     )
 
 

@@ -38,12 +38,13 @@ from core.audit.autosave import (
     outcome_of,
 )
 from core.audit.jobs import Key
+from core.authority import Action, permit
 from core.db import as_ours, findings, proofs, repeat_on_deadlock
 from core.db.proofs import Found, RunRow
-from core.errors import Conflict, NotAllowed, NotFound, ObjectMissing, StorageFailed
+from core.errors import Conflict, NotFound, ObjectMissing, StorageFailed
 from core.services import Services
 from core.storage import LIBRARY, WORKSPACE, Digest, Storage
-from core.values import JobId, Person, Role
+from core.values import JobId, Person
 
 THREADS = 8  # that read files at once
 SAMPLE_DAYS = 30  # a store that is not near has each of its objects read once in so many days
@@ -313,8 +314,7 @@ def ask(
 
     Recorded in the audit. Raises NotAllowed (needs qa or admin).
     """
-    if not person.holds(Role.qa, Role.admin):
-        raise NotAllowed("Starting a check needs the qa role. Ask an admin for it.")
+    permit(person, Action.check_autosave)
     with services.db.as_user(person) as conn:
         return proofs.ask(conn, since=since, with_objects=with_objects)
 

@@ -97,13 +97,6 @@ def clear_held(conn: Connection) -> int:
     return conn.execute("DELETE FROM studio_queue.pgqueuer WHERE status = 'failed'").rowcount
 
 
-def trim_log(conn: Connection) -> int:
-    """Remove the engine's log rows older than a week; nothing else does."""
-    return conn.execute(
-        "DELETE FROM studio_queue.pgqueuer_log WHERE created < now() - interval '7 days'"
-    ).rowcount
-
-
 def _put_many(conn: Connection, entrypoint: str, job_ids: Sequence[JobId]) -> list[JobId]:
     """Entries whose dedupe key begins with their entry point's name."""
     rows = conn.execute(

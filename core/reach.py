@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 import httpx
 
+from core.authority import Action, permit
 from core.db import health
-from core.errors import NotAllowed, NotFound
+from core.errors import NotFound
 from core.providers import Remote
 from core.services import Services
-from core.values import Person, Role, provider_name
+from core.values import Person, provider_name
 
 SECONDS = 5.0
 
@@ -33,8 +34,7 @@ def look(provider: str, person: Person, services: Services) -> Reached:
 
     Raises NotAllowed (needs qa, product or admin), NotFound where it is not configured.
     """
-    if not person.holds(Role.qa, Role.product, Role.admin):
-        raise NotAllowed("Looking after providers needs the qa, product or admin role. Ask an admin for it.")
+    permit(person, Action.ask_providers)
     found = services.providers.get(provider)
     if found is None:
         raise NotFound(f"{provider_name(provider)} is not set up here.")

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from core import callbacks, log, queue, running
+from core import authority, callbacks, log, queue, running
 from core.db import Connection, costs, jobs, recoveries, repeat_on_deadlock, submissions, suggestions
 from core.db.recoveries import Case, Kind, Look, RecordedStep, Risk, RiskyResult, Sent
 from core.errors import (
@@ -39,7 +39,6 @@ from core.values import (
     JobStage,
     JobStatus,
     Person,
-    Role,
     Submission,
     provider_name,
 )
@@ -333,7 +332,7 @@ def recover(
     """
     if only is None:
         return [step for steps in walk(services, dry_run=dry_run, person=person) for step in steps]
-    _refuse_stranger(person)
+    _permit_recovery(person)
     wanted = list(dict.fromkeys(only))
     found: list[Step] = []
     for batch in _batches(wanted):
@@ -348,7 +347,7 @@ def walk(
     services: Services, *, dry_run: bool = False, person: Person | None = None
 ) -> Iterator[Sequence[Step]]:
     """As `recover` over everything, a batch at a time: what is behind is not kept, whatever the number of jobs."""
-    _refuse_stranger(person)
+    _permit_recovery(person)
     for kind in Kind:
         after = None
         while keys := _page(kind, after, services):
@@ -359,9 +358,9 @@ def walk(
         _tidy(services)
 
 
-def _refuse_stranger(person: Person | None) -> None:
-    if person is not None and not person.holds(Role.qa, Role.admin):
-        raise NotAllowed("Recovering jobs needs the qa role. Ask an admin for it.")
+def _permit_recovery(person: Person | None) -> None:
+    if person is not None:
+        authority.permit(person, authority.Action.recover_jobs)
 
 
 def look(services: Services) -> Look:
@@ -501,7 +500,6 @@ def _tidy(services: Services) -> None:
             costs.record(conn, JobId(suggestion_id), 1, "computed", None, note="lost")
         suggestions.forget_answers(conn)
         queue.clear_held(conn)
-        queue.trim_log(conn)
 
 
 def rescue(job_id: JobId, services: Services) -> None:
@@ -563,6 +561,7 @@ def settle_unknown(
     tried again; a receipt that comes later still counts. Raises NotAllowed (needs qa), NotFound, BadRequest (why), Conflict
     `BEING_SENT`.
     """
+    authority.permit(person, authority.Action.settle_outcomes)
     with services.db.as_user(person) as conn:
         jobs.settle_unknown(conn, job_id, billed=billed, why=why)
 
@@ -573,8 +572,7 @@ def settle_found(job_id: JobId, person: Person, services: Services, *, request_i
     The provider is asked whether it knows the number. Raises NotAllowed (needs qa), NotFound, BadRequest (why,
     request_id), Conflict `BEING_SENT`, ProviderUnreachable.
     """
-    if not person.holds(Role.qa, Role.admin):
-        raise NotAllowed("Settling an unknown outcome needs the qa role.")
+    authority.permit(person, authority.Action.settle_outcomes)
     number = request_id.strip()
     with services.db.as_service() as conn:
         submission = submissions.current(conn, job_id)
@@ -637,6 +635,7 @@ class PurgePreview:
 
 def purge_preview(job_ids: Sequence[JobId], person: Person, services: Services) -> PurgePreview:
     """What `purge` would do with these jobs, and nothing done. Raises NotAllowed (needs qa or admin)."""
+    authority.permit(person, authority.Action.purge_jobs)
     rows: list[PurgeRow] = []
     for batch in _batches(list(dict.fromkeys(job_ids))):
         with services.db.as_user(person) as conn:
@@ -655,11 +654,13 @@ def purge(job_ids: Sequence[JobId], person: Person, services: Services, *, why: 
     Each row by itself: one that is refused or cannot be changed says why, and the others stand. No row is deleted.
     Raises NotAllowed (needs qa or admin), BadRequest (a reason of 1 to 500 characters).
     """
+    authority.permit(person, authority.Action.purge_jobs)
     if not 0 < len(why.strip()) <= _LONGEST_WHY:
         raise BadRequest(
             f"Say in a few words why these jobs are purged, in at most {_LONGEST_WHY} characters.",
             field="why",
         )
+    authority.permit(person, authority.Action.purge_jobs)
     rows: list[PurgeRow] = []
     for batch in _batches(list(dict.fromkeys(job_ids))):
         rows += _purge_batch(batch, person, services, why.strip())

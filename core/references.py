@@ -17,16 +17,17 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from core import characters, generation, images, log, plans, policy
+from core.authority import Action, permit
 from core.db import characters as character_rows
 from core.db import library, portraits
 from core.db import references as rows
 from core.db.references import StoredReference
-from core.errors import BadRequest, Conflict, NotAllowed, NotFound
+from core.errors import BadRequest, Conflict, NotFound
 from core.generation import ModelChoice
 from core.images import Note
 from core.services import Services
 from core.storage import REFERENCES, Address
-from core.values import Character, CharacterId, Person, PersonId, PortraitId, Role
+from core.values import Character, CharacterId, Person, PersonId, PortraitId
 
 MOST_BYTES = images.UPLOAD_BYTES
 LONGEST_NAME = 255  # characters of a file's name
@@ -100,7 +101,7 @@ def upload(
     Raises NotAllowed, NotFound, BadRequest (RIGHTS_NOT_CONFIRMED; FILE_NAME), PolicyRefused, BadImage as
     `images.read_upload`, StorageFailed; with `use` Conflict, and the upload is kept then.
     """
-    _require_editor(person)
+    permit(person, Action.choose_references)
     if not rights_confirmed:
         raise BadRequest(
             "Confirm that you have the rights to this picture and that it shows no real person who did not agree. "
@@ -182,7 +183,7 @@ def erase(reference_id: UUID, person: Person, services: Services) -> None:
 
     May be called again where the storage failed. Raises NotAllowed, NotFound, StorageFailed.
     """
-    _require_editor(person)
+    permit(person, Action.choose_references)
     with services.db.as_user(person) as conn:
         path = rows.erase(conn, reference_id)
     services.storage.delete(REFERENCES, path)
@@ -209,7 +210,7 @@ def recent(
     person: Person, services: Services, *, character_id: CharacterId | None = None, limit: int = 24
 ) -> list[Reference]:
     """The last uploads, newest first: this person's own, or all that `character_id` may follow. Raises NotFound."""
-    _require_editor(person)
+    permit(person, Action.choose_references)
     owner = _changeable(character_id, person, services).user_id if character_id else None
     with services.db.as_user(person) as conn:
         found = rows.recent(conn, person.id, owner=owner, limit=max(1, min(limit, MOST_RECENT)))
@@ -250,17 +251,11 @@ def _is_public(url: str) -> bool:
 _LOCAL_NAMES = frozenset({"localhost", "local", "internal", "lan", "home", "invalid", "test", "example"})
 
 
-def _require_editor(person: Person) -> None:
-    if not person.holds(Role.editor):
-        raise NotAllowed("References need the editor role. Ask an admin for it.")
-
-
 def _changeable(character_id: CharacterId, person: Person, services: Services) -> Character:
     """The character, where this person may change it. Raises NotAllowed, NotFound."""
-    _require_editor(person)
+    permit(person, Action.choose_references)
     character = characters.load(character_id, person, services)
-    if character.user_id != person.id and not services.settings.shares_with_team:
-        raise NotAllowed("This character is somebody else's: you may look at it, and not change it.")
+    characters.refuse_changing(character, person, services)
     return character
 
 

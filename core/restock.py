@@ -14,16 +14,16 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from core import images, log, mending, queue, running
+from core import foreign_paths, images, log, mending, queue, running
 from core.audit import library as asked
 from core.audit.autosave import Reason
 from core.audit.library import Find
+from core.authority import Action, permit
 from core.db import assets, characters, jobs, library, proofs, repeat_on_deadlock, stock
 from core.errors import (
     BadImage,
     BadRequest,
     Conflict,
-    NotAllowed,
     ObjectMissing,
     ProviderRejected,
     ProviderUnreachable,
@@ -43,7 +43,7 @@ from core.storage import (
     is_key,
 )
 from core.stored_links import StoredLink, read
-from core.values import Asset, CharacterId, Job, JobId, Person, PersonId, Picture, Role
+from core.values import Asset, CharacterId, Job, JobId, Person, PersonId, Picture
 
 _THUMBNAIL = ".thumb.webp"
 _READABLE_BY_RULE = frozenset({ATTRIBUTE_ORIGINALS, PUBLIC_ASSETS})  # no person's folder (SPEC "Files")
@@ -76,7 +76,7 @@ class _Case:
             raise BadRequest("This finding names no object.")
         address = checked(find.bucket, find.path)
         if find.owner is not None and address.bucket not in _READABLE_BY_RULE:
-            _refuse_foreign(address, find.owner)
+            _refuse_foreign(self, address, find.owner)
         return address
 
     @property
@@ -150,8 +150,7 @@ def _carry_out(
     why: str,
     act: Callable[[_Case], Done],
 ) -> str:
-    if not person.holds(Role.qa, Role.admin):
-        raise NotAllowed("Repairing the library needs the qa role. Ask an admin for it.")
+    permit(person, Action.repair_library)
     with services.db.as_user(person) as conn:
         refusal = stock.refusal(conn, finding_id)
         find = asked.find(conn, finding_id)
@@ -189,10 +188,10 @@ def _accept(case: _Case) -> Done:
     )
 
 
-def _refuse_foreign(address: Address, owner: UUID) -> None:
+def _refuse_foreign(case: _Case, address: Address, owner: UUID) -> None:
     """Rows can be written by users: their paths are not to be believed (SPEC "Files")."""
-    if address.path.split("/", 1)[0] != str(owner):
-        raise NotAllowed("The path lies in somebody else's folder, so it is left alone.", code="BAD_PATH")
+    sentence = "The path lies in somebody else's folder, so it is left alone."
+    foreign_paths.own(address, owner, case.person, case.services, sentence=sentence)
 
 
 def _picture(case: _Case, address: Address) -> Picture:
@@ -214,7 +213,7 @@ def _make_thumbnail(case: _Case) -> Done:
         raise _Left("Its picture was not found, so no thumbnail can be made.")
     source = Address(target.bucket, original)
     if find.owner is not None and target.bucket not in _READABLE_BY_RULE:
-        _refuse_foreign(source, find.owner)
+        _refuse_foreign(case, source, find.owner)
     case.services.storage.put(*target, _picture(case, source).thumbnail, "image/webp")
     with case.services.db.as_service() as conn:
         if find.table_name is not None and find.row_id is not None:
@@ -306,7 +305,7 @@ def _adopt(case: _Case) -> Done:
     if job is None:
         raise _Left("The job its name tells is not there any more. Look at it and decide.")
     owner = character.user_id if character is not None else running.owner_of(job)
-    _refuse_foreign(address, owner)
+    _refuse_foreign(case, address, owner)
     if address.path.endswith(_THUMBNAIL):
         raise _Left("It is a thumbnail without its picture. Look at it and decide.")
     if address.bucket == WORKSPACE and known is None:
@@ -353,6 +352,7 @@ def _adopt_item(case: _Case, job: Job, owner: PersonId, known: Asset | None) -> 
     def write() -> None:
         with case.services.db.as_service() as conn:
             jobs.lock(conn, job.id)
+            jobs.take_rows(conn, job.id)
             library.insert(
                 conn,
                 job,
@@ -410,7 +410,7 @@ def _replace_link(case: _Case) -> Done:
     if address is None:
         raise _Left("It does not lead to an object of ours. Look at it and decide.")
     if find.owner is not None and address.bucket not in _READABLE_BY_RULE:
-        _refuse_foreign(address, find.owner)
+        _refuse_foreign(case, address, find.owner)
     if case.services.storage.info(*address) is None:
         raise _Left("The object it leads to is not in the store, so the link stays as it is.")
     new = address.path if find.column_name in _INSIDE else str(address)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core import reviews
+from core.authority import Action
 from core.deeds import Deed, Options, Outcome, done, refused
 from core.errors import BadRequest, RequestRefused
 from core.services import Services
-from core.values import Cell, Person, ReviewStatus, Role
+from core.values import Cell, Person, ReviewStatus
 
 _BETWEEN = "\n"  # stands in no name and in no address
 
@@ -50,8 +51,10 @@ def _reject(row: str, person: Person, services: Services, options: Options) -> O
     return _judge(row, ReviewStatus.rejected, options.get("why", ""), person, services)
 
 
-_ROLES = frozenset({Role.product, Role.admin})
+_JUDGES = (Action.judge_attribute_images,)
 APPROVE = Deed(
-    kind="approve_images", title="Approve", roles=_ROLES, check=_check, act=_approve, noun="picture"
+    kind="approve_images", title="Approve", allowed=_JUDGES, check=_check, act=_approve, noun="picture"
 )
-REJECT = Deed(kind="reject_images", title="Reject", roles=_ROLES, check=_check, act=_reject, noun="picture")
+REJECT = Deed(
+    kind="reject_images", title="Reject", allowed=_JUDGES, check=_check, act=_reject, noun="picture"
+)

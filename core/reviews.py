@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from core import attributes, options, publishing
+from core import attributes, foreign_paths, options, publishing
+from core.authority import Action, permit
 from core.catalog import Catalog
 from core.db import attributes as rows
 from core.errors import BadRequest, NotAllowed
 from core.services import Services
-from core.storage import ATTRIBUTE_ORIGINALS, PUBLIC_ASSETS, External
+from core.storage import ATTRIBUTE_ORIGINALS, PUBLIC_ASSETS, Address, External
 from core.storage.links import parse_address
-from core.values import STYLE_IMAGE, AttributePicture, Cell, Person, ReviewStatus, Role
+from core.values import STYLE_IMAGE, AttributePicture, Cell, Person, ReviewStatus
 
 LONGEST_NOTE = 500
 
@@ -51,8 +52,7 @@ def review(
     so that the next picture can be better. Raises NotAllowed (needs product or admin), BadRequest, NotFound,
     Conflict (`NEWER_PICTURE`: another picture stands there by now).
     """
-    if not person.holds(Role.product, Role.admin):
-        raise NotAllowed("Attribute images are judged by product and admin. Ask an admin for the role.")
+    permit(person, Action.judge_attribute_images)
     current = options.catalog(services)
     known = attributes.find_cell(current, cell.category, cell.value, cell.style)
     said = " ".join(note.replace("\x00", "").split())
@@ -67,29 +67,41 @@ def review(
         return rows.review(conn, known, names, image_url=image_url, verdict=verdict, note=said)
 
 
-def link(picture: AttributePicture, services: Services) -> str:
-    """A link to a published picture, empty where its row names no object of ours.
+def address_of(image_url: str, person: Person, services: Services) -> Address:
+    """Where a published picture or its original lies, as a row names it.
 
-    The two attribute buckets are readable by rule (SPEC "Files"); anything else in such a row is not believed.
+    The two attribute buckets are readable by rule (SPEC "Files"); anything else in such a row is not believed, and a
+    file of somebody else is recorded. Raises NotAllowed.
     """
+    permit(person, Action.use_studio)
     try:
-        address = parse_address(picture.image_url, default_bucket=PUBLIC_ASSETS)
-    except (BadRequest, NotAllowed):
+        address = parse_address(image_url, default_bucket=PUBLIC_ASSETS)
+    except BadRequest as exc:
+        raise NotAllowed("The row names no file of ours.", code="BAD_PATH") from exc
+    sentence = "The row names a file that is not ours, so it is not shown."
+    if isinstance(address, External):
+        raise NotAllowed(sentence, code="BAD_PATH")
+    if address.bucket not in (PUBLIC_ASSETS, ATTRIBUTE_ORIGINALS):
+        foreign_paths.refuse(address, person, services, sentence=sentence)
+    return address
+
+
+def link(picture: AttributePicture, person: Person, services: Services) -> str:
+    """A link to a published picture, empty where its row names no object of ours."""
+    try:
+        return services.links.sign(address_of(picture.image_url, person, services), datetime.now(UTC))
+    except NotAllowed:
         return ""
-    if isinstance(address, External) or address[0] not in (PUBLIC_ASSETS, ATTRIBUTE_ORIGINALS):
-        return ""
-    return services.links.sign(address, datetime.now(UTC))
 
 
 def looks(person: Person, services: Services) -> tuple[LookGroup, ...]:
     """What the create page offers. Raises NotAllowed (needs a role in the studio)."""
-    if not person.roles:
-        raise NotAllowed("The studio needs a role. Ask an admin for one.")
+    permit(person, Action.use_studio)
     with services.db.as_user(person) as conn:
         approved = [one for one in rows.pictures(conn) if one.review_status is ReviewStatus.approved]
         current = options.catalog_on(conn, services.catalog)
     shown = {
-        _key(one.cell): link(one, services) for one in reversed(approved)
+        _key(one.cell): link(one, person, services) for one in reversed(approved)
     }  # the newest of a cell comes last
     return (_styles(shown, current), *_groups(shown, current))
 

@@ -12,10 +12,11 @@ from enum import StrEnum
 from uuid import UUID, uuid4
 
 from core import options
+from core.authority import Action, permit
 from core.db import samples
-from core.errors import BadRequest, NotAllowed
+from core.errors import BadRequest
 from core.services import Services
-from core.values import Person, Role
+from core.values import Person
 
 MOST_PORTRAITS = 500  # of one sample: more than a day's judging
 LONGEST_NOTE = 500
@@ -54,8 +55,7 @@ def draw(
     The same seed over the same portraits draws the same ones; without one it is drawn by chance, and kept. The same
     `sample_id` again is the same sample. Raises NotAllowed (needs qa or admin), BadRequest, NotFound (nothing to draw).
     """
-    if not person.holds(Role.qa, Role.admin):
-        raise NotAllowed("QA samples are drawn by qa and admin. Ask an admin for the role.")
+    permit(person, Action.draw_samples)
     named = _plain(title)
     if not 1 <= len(named) <= LONGEST_TITLE:
         raise BadRequest(f"Give the sample a name of at most {LONGEST_TITLE} letters.", field="title")
@@ -98,8 +98,7 @@ def judge(
 
     Raises NotAllowed (needs qa, product or admin), BadRequest (note), NotFound, Conflict (`SAMPLE_CLOSED`).
     """
-    if not person.holds(Role.qa, Role.product, Role.admin):
-        raise NotAllowed("QA samples are judged by qa, product and admin. Ask an admin for a role.")
+    permit(person, Action.judge_samples)
     said = _plain(note)
     if len(said) > LONGEST_NOTE:
         raise BadRequest(
@@ -116,8 +115,7 @@ def close(sample_id: UUID, person: Person, services: Services, *, why: str = "")
 
     Raises NotAllowed (needs qa or admin), NotFound, BadRequest.
     """
-    if not person.holds(Role.qa, Role.admin):
-        raise NotAllowed("QA samples are closed by qa and admin. Ask an admin for the role.")
+    permit(person, Action.draw_samples)
     with services.db.as_user(person) as conn:
         return samples.close(conn, sample_id, _plain(why))
 

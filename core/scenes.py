@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from urllib.parse import quote
 from uuid import UUID
 
-from core import characters, policy, portraits
+from core import characters, generation, policy, portraits
+from core.authority import Action, permit
 from core.db import activity, scenes
+from core.db import characters as character_rows
 from core.errors import BadRequest, Conflict, NotAllowed, NotFound
 from core.services import Services
 from core.values import (
@@ -22,7 +24,6 @@ from core.values import (
     Person,
     PortraitRequest,
     Presets,
-    Role,
     Scene,
     SceneId,
     Size,
@@ -61,6 +62,7 @@ class PictureJob:
     error_words: str
     can_cancel: bool
     can_retry: bool
+    can_dismiss: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,7 @@ def cards(character_id: CharacterId, person: Person, services: Services) -> list
         found = scenes.of_character(conn, character_id)
         running = scenes.open_jobs(conn, character_id)
     newest = {scene_of(job): job for job in reversed(running)}
-    return [_card(scene, newest.get(scene.id), character, services) for scene in found]
+    return [_card(scene, newest.get(scene.id), character, (person, services)) for scene in found]
 
 
 def picture_request(
@@ -111,16 +113,16 @@ def picture_request(
     )
 
 
-def _card(scene: Scene, job: Job | None, character: Character, services: Services) -> SceneCard:
-    full = portraits.signed(scene.image_url, character, services)
+def _card(scene: Scene, job: Job | None, character: Character, asker: tuple[Person, Services]) -> SceneCard:
+    full = portraits.signed(scene.image_url, character, *asker)
     value = scene.image_url or ""
     return SceneCard(
         scene=scene,
         image_url=full,
-        thumb_url=portraits.signed(_thumbnail(value), character, services) or full,
+        thumb_url=portraits.signed(_thumbnail(value), character, *asker) or full,
         external=value if value.startswith(("http://", "https://")) and not full else "",
-        chat_url=_chat_url(scene, services),
-        job=_shown_job(job) if job else None,
+        chat_url=_chat_url(scene, asker[1]),
+        job=_shown_job(job, character, asker) if job else None,
     )
 
 
@@ -142,8 +144,8 @@ def _chat_url(scene: Scene, services: Services) -> str:
     )
 
 
-def _shown_job(job: Job) -> PictureJob:
-    is_unknown = job.stage is JobStage.outcome_unknown
+def _shown_job(job: Job, character: Character, asker: tuple[Person, Services]) -> PictureJob:
+    offer = generation.offer(job, asker[0], changes=characters.may_change(character, *asker))
     has_failed = job.status is JobStatus.failed
     words = "Not made" if has_failed else portraits.STAGE_WORDS[job.stage or JobStage.waiting]
     return PictureJob(
@@ -152,8 +154,9 @@ def _shown_job(job: Job) -> PictureJob:
         words=words,
         fraction=job.progress,
         error_words=job.error_message or "",
-        can_cancel=not job.status.is_final and not job.cancel_requested and not is_unknown,
-        can_retry=has_failed,
+        can_cancel=offer.cancel,
+        can_retry=has_failed and offer.retry,
+        can_dismiss=has_failed and offer.dismiss,
     )
 
 
@@ -168,9 +171,9 @@ def create(
     character_id: CharacterId, values: Mapping[str, object], person: Person, services: Services
 ) -> Scene:
     """A new scene behind the others. Raises NotFound, BadRequest and PolicyRefused with `field`."""
-    _require_editor(person)
+    permit(person, Action.write_scenes)
     checked = _checked({"scene_name": "", **values})
-    characters.load(character_id, person, services)
+    characters.refuse_changing(characters.load(character_id, person, services), person, services)
     with services.db.as_user(person) as conn:
         if len(scenes.of_character(conn, character_id)) >= MOST_SCENES:
             raise BadRequest(f"A character has at most {MOST_SCENES} scenes. Delete one first.")
@@ -190,12 +193,12 @@ def save(
     Raises Conflict where another one of those fields stands there now, NotFound, BadRequest and PolicyRefused with
     `field`.
     """
-    _require_editor(person)
+    permit(person, Action.write_scenes)
     checked = _checked(changes)
     with services.db.as_user(person) as conn:
         standing = scenes.lock(conn, scene_id)
         if standing is None:
-            raise _gone()
+            raise _not_changed(conn, scene_id, person, services)
         _refuse_overwriting(standing, checked, was or {})
         saved = scenes.update(conn, scene_id, checked) if checked else standing
     if saved is None:
@@ -247,24 +250,32 @@ def _change(
     person: Person,
     services: Services,
 ) -> None:
-    _require_editor(person)
+    permit(person, Action.write_scenes)
     with services.db.as_user(person) as conn:
         if not change(conn, scene_id):
-            raise _gone()
+            raise _not_changed(conn, scene_id, person, services)
         activity.note(conn, action, "character_scenes", str(scene_id))
 
 
 def reorder(character_id: CharacterId, ids: Sequence[UUID], person: Person, services: Services) -> None:
     """Keep this order; scenes that are not named come behind. Raises NotFound."""
-    _require_editor(person)
-    characters.load(character_id, person, services)
+    permit(person, Action.write_scenes)
+    characters.refuse_changing(characters.load(character_id, person, services), person, services)
     with services.db.as_user(person) as conn:
         scenes.reorder(conn, character_id, ids)
 
 
-def _require_editor(person: Person) -> None:
-    if not person.holds(Role.editor):
-        raise NotAllowed("Writing scenes needs the editor role. Ask an admin for it.")
+def _not_changed(
+    conn: scenes.Connection, scene_id: SceneId, person: Person, services: Services
+) -> NotFound | NotAllowed:
+    """Why a scene could not be changed: one that can be seen may only be looked at."""
+    seen = scenes.get(conn, scene_id)
+    character = character_rows.get(conn, seen.character_id) if seen is not None else None
+    if character is None or not characters.may_see(character, person, services):
+        return _gone()
+    if characters.may_change(character, person, services):
+        return _gone()
+    return NotAllowed(characters.LOOK_ONLY, code="LOOK_ONLY")
 
 
 def _gone() -> NotFound:

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -18,6 +19,7 @@ from core.db.embedded import EmbeddedPostgres
 from core.db.migrate import migrate, refuse_unadopted
 from core.downloads import Downloads
 from core.events import Events
+from core.identity import SignIn, open_sign_in
 from core.providers import Provider
 from core.providers.chat import Chat
 from core.providers.fal import Fal
@@ -32,8 +34,11 @@ from core.storage.links import Links, read_or_make_secret
 from core.values import provider_name
 
 if TYPE_CHECKING:
+    from core.identity.oidc import Oidc
     from core.storage.supabase import SupabaseStorage
+    from core.tokens import TokenVerifier
 
+_PERSON_WAITS = 600.0  # seconds for another check of the rows to end
 _CONNECTIONS = 40  # of one process at most; threads that wait for a provider hold none
 RESCUES = 2  # questions about ended jobs at once, all workers together
 CONFIRMS = 2  # questions whether an unsigned webhook is true, likewise
@@ -52,6 +57,9 @@ class Services:
     catalog: Catalog
     events: Events
     chat: Chat | None = None  # writes suggestions; None: the offline suggester does
+    sign_in: SignIn | None = None  # None: nobody signs in, everybody is the local person
+    oidc: Oidc | None = None  # single sign-on, where it is configured
+    tokens: TokenVerifier | None = None  # knows the callers of /functions, where people sign in
     stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -139,16 +147,29 @@ def _supabase_storage(settings: Settings, stack: contextlib.ExitStack) -> Supaba
     return storage
 
 
-def set_up_database(dsn: str, settings: Settings, say: Callable[[str], None]) -> list[str]:
+def set_up_database(
+    dsn: str,
+    settings: Settings,
+    say: Callable[[str], None],
+    *,
+    by_person: bool = False,
+    allow_blocking: bool = False,
+) -> list[str]:
     """Apply what is missing of the schema and the catalogue; returns the migrations that were applied.
 
-    Safe twice and from two processes at once. Raises SetupFailed, DatabaseUnavailable.
+    Safe twice and from two processes at once. The rows are checked against the rules where something was applied, or
+    `by_person`. Raises SetupFailed, DatabaseUnavailable.
     """
+    from core.db import row_rules  # noqa: PLC0415 - it leans on the auto-save's checks, and they on this module
+
     return migrate(
         dsn,
         supabase_url=settings.supabase_url,
         say=say,
         after=lambda conn: insert_what_ships(conn, local_person=settings.supabase_url is None),
+        sweep=partial(row_rules.sweep, wait=_PERSON_WAITS if by_person else 0),
+        by_person=by_person,
+        allow_blocking=allow_blocking,
     )
 
 
@@ -206,6 +227,10 @@ def open_services(settings: Settings) -> Generator[Services]:
             stack.callback(chat.close)
             with db.as_service() as conn:
                 suggestions.insert_missing_model(conn, chat.model)
+        sign_in, oidc = open_sign_in(settings), _open_oidc(settings, db)
+        tokens = open_tokens(settings)
+        for way in filter(None, (sign_in, oidc, tokens)):
+            stack.callback(way.close)
         yield Services(
             settings=settings,
             db=db,
@@ -216,7 +241,28 @@ def open_services(settings: Settings) -> Generator[Services]:
             catalog=catalog.load(),
             events=events,
             chat=chat,
+            sign_in=sign_in,
+            oidc=oidc,
+            tokens=tokens,
         )
+
+
+def open_tokens(settings: Settings) -> TokenVerifier | None:
+    """Who knows the tokens that calls of /functions show; None where nobody signs in. Asks nothing yet."""
+    if not settings.has_sign_in:
+        return None
+    from core.tokens import TokenVerifier  # noqa: PLC0415 - likewise
+
+    return TokenVerifier(settings)
+
+
+def _open_oidc(settings: Settings, db: Database) -> Oidc | None:
+    if not settings.has_oidc:
+        return None
+    # Only here: nobody without single sign-on should wait for its packages.
+    from core.identity.oidc import open_oidc  # noqa: PLC0415
+
+    return open_oidc(settings, db)
 
 
 def _database_address(settings: Settings, stack: contextlib.ExitStack) -> str:

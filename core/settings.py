@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
@@ -15,6 +16,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 _ORIGIN = re.compile(
     r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?"
 )  # as browsers spell it: lower case
+
+_PATH = re.compile(r"/|(?:/[A-Za-z0-9_-]+)+")
+_LOOPBACK = re.compile(r"http://(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?(?:/|$)")
 
 
 class WorkerMode(StrEnum):
@@ -35,7 +39,17 @@ class Settings(BaseSettings):
     )
     studio_host: str = Field(default="127.0.0.1", description="Address the studio listens on.")
     studio_port: int = Field(default=7860, ge=0, le=65535, description="Port of the studio.")
+    audit_host: str = Field(default="127.0.0.1", description="Address the audit dashboard listens on.")
     audit_port: int = Field(default=8501, ge=0, le=65535, description="Port of the audit dashboard.")
+    audit_path: str = Field(
+        default="/audit", description="Path under which python -m audit serves the dashboard."
+    )
+    leave_seconds: float = Field(
+        default=0,
+        ge=0,
+        le=60,
+        description="Seconds /readyz says 503 before a server that leaves takes no more connections.",
+    )
 
     database_url: SecretStr | None = Field(
         default=None, description="Postgres 15 or newer, direct or session-mode; empty: the embedded one."
@@ -49,6 +63,22 @@ class Settings(BaseSettings):
     supabase_secret_key: SecretStr | None = Field(
         default=None,
         description="The project's secret key (sb_secret_… or service_role); empty: files stay in STUDIO_HOME.",
+    )
+    supabase_jwt_secret: SecretStr | None = Field(
+        default=None,
+        description="The project's legacy JWT secret (HS256); empty: calls are believed by its public keys only.",
+    )
+    oidc_issuer: str | None = Field(
+        default=None,
+        description="Address of an OpenID Connect provider for single sign-on, as its discovery document spells it; empty: none.",
+    )
+    oidc_client_id: str | None = Field(default=None, description="The client registered there.")
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, description="Its secret; empty: a public client, which PKCE alone protects."
+    )
+    oidc_roles_claim: str = Field(
+        default="roles",
+        description="Claim of its ID token that lists the roles, or a path such as realm_access.roles.",
     )
 
     fal_key: SecretStr | None = Field(default=None, description="Key of fal.ai; empty: fal is off.")
@@ -162,11 +192,22 @@ class Settings(BaseSettings):
         le=23,
         description="Hour (UTC) at which the library's rows and objects are compared, once a day.",
     )
+    rows_hour: int = Field(
+        default=3,
+        ge=0,
+        le=23,
+        description="Hour (UTC) at which every row is checked against the rules, once a day.",
+    )
     proof_every: int = Field(
         default=1,
         ge=1,
         le=24,
         description="Hours between two checks of every portrait's rows; files are read at PROOF_HOUR.",
+    )
+    keep_history_days: int = Field(
+        default=365,
+        ge=30,
+        description="Days for which results of older checks are kept, unless an admin set another number on the dashboard's page Settings; the ledger and events always are.",
     )
     give_up_after: float = Field(
         default=1800.0,
@@ -176,7 +217,7 @@ class Settings(BaseSettings):
     poll_every: float = Field(
         default=1.0, ge=0.02, description="Seconds between two questions to a provider."
     )
-    max_waiting: int = Field(default=500, ge=1, description="Pictures one person may have waiting.")
+    max_waiting: int = Field(default=500, ge=1, le=5000, description="Pictures one person may have waiting.")
 
     allowed_origins: str = Field(
         default="", description="Origins that may call the HTTP interface, with commas."
@@ -185,8 +226,19 @@ class Settings(BaseSettings):
         default=False,
         description="yes: listen beyond loopback without any sign-in. Everybody who reaches it may spend.",
     )
+    session_idle_hours: float = Field(
+        default=12, gt=0, le=720, description="Hours without their person after which a sign-in ends."
+    )
+    session_hours: float = Field(
+        default=168, gt=0, le=8760, description="Hours after which a sign-in ends whatever happens."
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Addresses or networks of the proxies whose X-Forwarded headers are believed, with commas; empty: none.",
+    )
     files_secret: SecretStr | None = Field(
-        default=None, description="Signs links to images; empty: made once under STUDIO_HOME."
+        default=None,
+        description="Signs links to images and seals sign-ins; empty: made once under STUDIO_HOME.",
     )
     metrics_token: SecretStr | None = Field(
         default=None, description="Bearer token that reads /metrics; empty: only this machine reads it."
@@ -203,6 +255,13 @@ class Settings(BaseSettings):
         default=60.0, ge=1, description="Seconds between two looks at the health rules."
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _safe_issuer(cls, value: str | None) -> str | None:
+        if value is not None and not (value.startswith("https://") or _LOOPBACK.match(value)):
+            raise ValueError("OIDC_ISSUER is a whole https address, such as https://login.example.org")
+        return value
 
     @field_validator("log_level")
     @classmethod
@@ -222,6 +281,28 @@ class Settings(BaseSettings):
                     "ALLOWED_ORIGINS names each origin whole, such as https://app.example.org, with commas; "
                     "a star or a path is none"
                 )
+        return value
+
+    @field_validator("audit_path")
+    @classmethod
+    def _plain_path(cls, value: str) -> str:
+        """`/audit` for `audit/` too; `/` is the root."""
+        path = "/" + value.strip("/")
+        if not _PATH.fullmatch(path):
+            raise ValueError("AUDIT_PATH is a path of letters, digits, - and _, such as /audit")
+        return path
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _known_proxies(cls, value: str) -> str:
+        """A star would let everybody say who they are and how they came."""
+        for proxy in filter(None, (part.strip() for part in value.split(","))):
+            try:
+                ip_network(proxy)
+            except ValueError as exc:
+                raise ValueError(
+                    "TRUSTED_PROXIES names addresses or networks, such as 172.31.77.2 or 10.0.0.0/8, with commas; a star is none"
+                ) from exc
         return value
 
     @field_validator("audit_url")
@@ -251,6 +332,21 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """True where the database is ours to start (no DATABASE_URL)."""
         return self.database_url is None
+
+    @property
+    def has_sign_in(self) -> bool:
+        """True where people sign in: through Supabase Auth, or through OIDC (SPEC "Two ways to run")."""
+        return self.has_supabase_auth or self.has_oidc
+
+    @property
+    def has_supabase_auth(self) -> bool:
+        """True where SUPABASE_URL and the publishable key are set."""
+        return self.supabase_url is not None and self.supabase_publishable_key is not None
+
+    @property
+    def has_oidc(self) -> bool:
+        """True where OIDC_ISSUER and its client are set."""
+        return self.oidc_issuer is not None and self.oidc_client_id is not None
 
     @property
     def shares_with_team(self) -> bool:

@@ -23,13 +23,15 @@ from typing import TypeVar
 from uuid import UUID
 
 from core import images, log
+from core.authority import Action, permit
 from core.db import Connection, as_ours, repeat_on_deadlock, stock
-from core.db.stock import Added, Kept, Line, Mark, Named, ScanRow, Stray, Twin
+from core.db.stock import Added, Kept, Mark, Named, ScanRow, Stray, Twin
 from core.errors import BadImage, Conflict, NotAllowed, NotFound, ObjectMissing, StorageFailed, StudioError
 from core.services import Services
+from core.stock_kinds import SENTENCES, Kind, link_mark
 from core.storage import BUCKETS, LIBRARY, Address, Storage
 from core.stored_links import StoredLink, read
-from core.values import Person, Picture, Role
+from core.values import Person, Picture
 
 BIN = "binned"  # the folder of a bucket that holds what a person took out; nothing in it is ever signed
 SAMPLE_DAYS = 30  # a store that is not near has each of its objects read once in so many days
@@ -51,42 +53,6 @@ T = TypeVar("T")
 U = TypeVar("U")
 Say = Callable[[ScanRow], None]
 _log = log.get(__name__)
-
-
-class Kind(StrEnum):
-    """What can be wrong, as findings name it behind `library.`."""
-
-    object_missing = "object_missing"
-    object_without_row = "object_without_row"
-    size_differs = "size_differs"
-    hash_differs = "hash_differs"
-    thumbnail_missing = "thumbnail_missing"
-    same_bytes = "same_bytes"
-    look_alike = "look_alike"
-    corrupt = "corrupt"
-    blank = "blank"
-    own_link = "own_link"
-    external_link = "external_link"
-    no_address = "no_address"
-
-
-SENTENCES: Mapping[Kind, str] = MappingProxyType(
-    {
-        Kind.object_missing: "A row names this picture, and the store has no such object.",
-        Kind.object_without_row: "No row names this object. It may be a picture that was paid for.",
-        Kind.size_differs: "The object has another size than its row records.",
-        Kind.hash_differs: "The object has other bytes than its row records.",
-        Kind.thumbnail_missing: "The picture is there, and its thumbnail is not.",
-        Kind.same_bytes: "The library holds these very bytes twice.",
-        Kind.look_alike: "Two pictures of the library look the same and are different files.",
-        Kind.corrupt: "The object cannot be read as a picture.",
-        Kind.blank: "The picture is a single colour: what a provider's safety filter returns.",
-        Kind.own_link: "The row holds a signed link to an object of ours, which ends one day.",
-        Kind.external_link: "The row holds a link to a picture that lies elsewhere and may vanish.",
-        Kind.no_address: "The row's text is neither a stored picture nor a web address of one.",
-    }
-)
-"""What a person reads, for every kind."""
 
 
 class Stage(StrEnum):
@@ -140,8 +106,7 @@ def ask(person: Person, services: Services) -> UUID:
 
     Raises NotAllowed (needs qa or admin, said by the database too).
     """
-    if not person.holds(Role.qa, Role.admin):
-        raise NotAllowed("Scanning the library needs the qa role. Ask an admin for it.")
+    permit(person, Action.scan_library)
     with services.db.as_user(person) as conn:
         return stock.ask(conn)
 
@@ -322,7 +287,7 @@ def _read_rows(work: _Work, source: str, ids: Sequence[str], hosts: tuple[str, .
             named.append(Named(address=address, table_name=source, line=line))
         # A link is one however young its row is: nothing has to settle first.
         if not isinstance(said, Address) and line.is_live:
-            marks.append(_link_mark(source, line, said))
+            marks.append(link_mark(source, line, said))
     return _Read(named=named, marks=marks)
 
 
@@ -395,27 +360,6 @@ def _row_mark(kind: Kind, one: Named, size: int | None) -> Mark:
         job_id=line.job_id,
         size=size,
         want_size=line.want_size,
-    )
-
-
-def _link_mark(source: str, line: Line, link: StoredLink | None) -> Mark:
-    kind = Kind.no_address if link is None else Kind.own_link if link.address else Kind.external_link
-    address = link.address if link else None
-    return Mark(
-        kind=kind,
-        table=source,
-        row=f"{line.row_id}/{line.column_name}",
-        sentence=SENTENCES[kind],
-        bucket=address.bucket if address else None,
-        path=address.path if address else None,
-        table_name=source,
-        row_id=line.row_id,
-        column_name=line.column_name,
-        owner=line.owner,
-        character_id=line.character_id,
-        job_id=line.job_id,
-        host=link.host if link else None,
-        dies_at=link.dies_at if link else None,
     )
 
 

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from core import restock
 from core.audit import library
 from core.audit.library import Find
+from core.authority import Action
 from core.db import stock
 from core.deeds import Deed, Options, Outcome, Tried, done
 from core.restock import finding_of
 from core.services import Services
 from core.stock import Kind
-from core.values import Person, Role
+from core.values import Person
 
-_QA = frozenset({Role.qa, Role.admin})
+_KEEPERS = (Action.repair_library,)
 _GONE = "It was mended meanwhile."
 
 
@@ -64,7 +65,7 @@ def _why_not_binned(find: Find) -> str:
 REPAIR = Deed(
     kind="repair_library",
     title="Repair",
-    roles=_QA,
+    allowed=_KEEPERS,
     check=_check,
     act=_mend,
     found_done=_found_done,
@@ -74,7 +75,7 @@ REPAIR = Deed(
 BIN = Deed(
     kind="bin_library",
     title="Put in the bin",
-    roles=_QA,
+    allowed=_KEEPERS,
     check=_check,
     act=_bin,
     found_done=_found_done,
@@ -84,7 +85,7 @@ BIN = Deed(
 ACCEPT = Deed(
     kind="accept_library",
     title="Leave as it is",
-    roles=_QA,
+    allowed=_KEEPERS,
     check=_check,
     act=_accept,
     found_done=_found_done,

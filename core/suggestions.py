@@ -18,6 +18,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 from core import budgets, characters, log, offline_suggestions, policy
+from core.authority import Action, permit
 from core.billing import MICRO
 from core.db import costs, models, suggestions
 from core.db.suggestions import TokenPrices
@@ -25,7 +26,6 @@ from core.errors import (
     BadRequest,
     BadSuggestion,
     Conflict,
-    NotAllowed,
     OutcomeUnknown,
     PolicyRefused,
     ProviderBusy,
@@ -36,7 +36,7 @@ from core.errors import (
 from core.offline_suggestions import MOODS, TONES, Value, sort_tags
 from core.providers.chat import Chat, ChatAnswer
 from core.services import Services
-from core.values import CharacterId, JobId, Person, Role
+from core.values import CharacterId, JobId, Person
 
 ALL = "all"
 TAGS = "tags"
@@ -141,8 +141,7 @@ def suggest(asked: SuggestionRequest, person: Person, services: Services) -> Sug
     key was used for something else, or its answer is still being written), ProviderPaused, ProviderBusy,
     ProviderRejected, OutcomeUnknown, BadSuggestion.
     """
-    if not person.holds(Role.editor):
-        raise NotAllowed("Suggestions need the editor role. Ask an admin for it.")
+    permit(person, Action.ask_suggestions)
     _refuse_misshapen(asked)
     # Of what the caller said, before what is saved: that may change between two clicks.
     fingerprint = _fingerprint(replace(asked, idempotency_key=None))

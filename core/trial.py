@@ -15,8 +15,9 @@ from uuid import uuid4
 from core import characters, generation, library, portraits
 from core.audit import system
 from core.audit.system import TrialStand
+from core.authority import Action, permit
 from core.db import activity
-from core.errors import BadRequest, NoModel, NotAllowed, NotFound, RequestRefused
+from core.errors import BadRequest, NoModel, NotFound, RequestRefused
 from core.providers.sketch import Sketch
 from core.services import Services
 from core.storage import LIBRARY
@@ -30,7 +31,7 @@ _TRAITS = {
     "appearance_tags": ["short hair", "kind eyes"],
     "clothing_tags": ["plain jacket"],
 }
-_KEPT = "Its job stays in the record; its picture and character lie in the bin for 7 days."
+_KEPT = "Its job stays in the record; its picture and character lie in the bin for 7 days or longer."
 
 
 class StepState(StrEnum):
@@ -182,6 +183,5 @@ def _own(job_id: JobId, person: Person, services: Services) -> TrialStand:
 
 def _tester(person: Person) -> Person:
     """The person, for this one purpose also as an editor of their own character."""
-    if not person.holds(*Role):
-        raise NotAllowed("A test portrait needs a role in the studio. Ask an admin for one.")
+    permit(person, Action.make_test_portrait)
     return replace(person, roles=person.roles | {Role.editor})

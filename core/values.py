@@ -202,6 +202,7 @@ class Character:
     voice_examples: tuple[str, ...] = ()
     preview_image_url: str | None = None
     rating_settled_at: datetime | None = None  # None: nobody chose the rating it came with (SPEC "Policy")
+    member_may_change: bool | None = None  # of who asked; None: no member (SPEC "Data")
 
     @property
     def shown_name(self) -> str:

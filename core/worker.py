@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 import threading
@@ -40,11 +41,15 @@ from core import (
     log,
     matching,
     notices,
+    privacy,
     proof,
     publishing,
     queue,
     recovery,
+    retention,
+    row_rules,
     running,
+    sessions,
     stock,
 )
 from core.db import models, workers
@@ -72,7 +77,9 @@ _PUBLISHERS = (
     2  # all processor work: more at once would hold up those who take results in and free a provider's place
 )
 _PROBE_AFTER = 2.0  # seconds
+_HEARD_WITHIN = 0.2  # seconds until the worker hears that its process leaves
 _ONCE_A_DAY = "23 4 * * *"  # UTC
+_KEPT_AT = "53 4 * * *"  # UTC, after the cleaning
 _PROOF_WAITS = 15.0  # seconds
 _FASTEST_TICK = 1  # seconds; the engine's clock counts whole ones
 
@@ -151,9 +158,16 @@ def in_thread(services: Services) -> Generator[None]:
     loop = asyncio.new_event_loop()
     shutdown = asyncio.Event()
 
+    async def until_this_process_leaves() -> None:
+        hearing = asyncio.create_task(_hear(services.stopping, shutdown))
+        try:
+            await serve(services, shutdown)
+        finally:
+            hearing.cancel()
+
     def work() -> None:
         asyncio.set_event_loop(loop)
-        loop.run_until_complete(serve(services, shutdown))
+        loop.run_until_complete(until_this_process_leaves())
         loop.close()
 
     thread = threading.Thread(target=work, name="worker")
@@ -249,6 +263,40 @@ def _register(manager: PgQueuer, services: Services, threads: _Threads) -> None:
         await loop.run_in_executor(threads.files, partial(_prove, services, with_objects=False))
 
     manager.schedule("prove_rows", _hourly(services.settings.proof_every))(prove_rows)
+    _register_checks_of_rows(manager, services, threads)
+    _register_keeping(manager, services, threads)
+
+
+def _register_keeping(manager: PgQueuer, services: Services, threads: _Threads) -> None:
+    """What goes by its age, once a day, and people whose erasure was asked for."""
+
+    async def keep(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, _keep, services)
+
+    manager.schedule("keep", _KEPT_AT)(keep)
+
+    async def erase(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, _go_on_erasing, services)
+
+    manager.schedule("erase", _every(services.settings.recovery_every))(erase)
+
+
+def _register_checks_of_rows(manager: PgQueuer, services: Services, threads: _Threads) -> None:
+    """Every row against the rules: one tick a day, and one for what people asked for."""
+
+    async def check_rows(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, _check_rows, services, row_rules.sweep)
+
+    manager.schedule("check_rows", f"7 {services.settings.rows_hour} * * *")(check_rows)
+
+    async def check_rows_if_asked(_schedule: Schedule) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads.files, _check_rows, services, row_rules.sweep_if_asked)
+
+    manager.schedule("check_rows_if_asked", _every(services.settings.recovery_every))(check_rows_if_asked)
 
 
 def _entry(
@@ -286,10 +334,25 @@ def _recover(services: Services) -> None:
 
 
 def _clean(services: Services) -> None:
+    for clean in (cleaning.clean, sessions.purge):
+        try:
+            clean(services)
+        except StudioError as error:
+            _log.warning("cleaning_put_off", code=error.reason)
+
+
+def _keep(services: Services) -> None:
     try:
-        cleaning.clean(services)
+        retention.keep(services)
     except StudioError as error:
-        _log.warning("cleaning_put_off", code=error.reason)
+        _log.warning("retention_put_off", code=error.reason)
+
+
+def _go_on_erasing(services: Services) -> None:
+    try:
+        privacy.go_on(services)
+    except StudioError as error:
+        _log.warning("erasure_put_off", code=error.reason)
 
 
 def _prove(services: Services, *, with_objects: bool = True) -> None:
@@ -307,6 +370,14 @@ def _watch(services: Services) -> None:
         notices.watch(services)
     except StudioError as error:
         _log.warning("health_put_off", code=error.reason)
+
+
+def _check_rows(services: Services, carry_out: Callable[[Services], object]) -> None:
+    """Every row against the rules, by the clock or because somebody asked; another process may be at it."""
+    try:
+        carry_out(services)
+    except StudioError as error:
+        _log.warning("rows_check_put_off", code=error.reason)
 
 
 def _check_now(run_id: JobId, services: Services) -> None:
@@ -362,18 +433,33 @@ async def _pass_on(shutdown: asyncio.Event, stopping: threading.Event) -> None:
     stopping.set()
 
 
+async def _hear(stopping: threading.Event, shutdown: asyncio.Event) -> None:
+    """Stop taking work as soon as this process leaves, not when its last request is answered."""
+    while not stopping.is_set():  # noqa: ASYNC110 — a thread sets it
+        await asyncio.sleep(_HEARD_WITHIN)
+    shutdown.set()
+
+
 def main() -> None:
-    """Work until SIGTERM or Ctrl+C."""
+    """Work until SIGTERM or Ctrl+C; a second one ends at once, as a kill does, and nothing is lost by it."""
+    from core.db.embedded import terminate_cleanly  # noqa: PLC0415
     from core.services import open_services  # noqa: PLC0415 — after the arguments, before the work
     from core.settings import Settings  # noqa: PLC0415
 
     async def work(services: Services) -> None:
         shutdown = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (2, 15):
-            loop.add_signal_handler(number, shutdown.set)
+
+        def leave(number: int) -> None:
+            if shutdown.is_set():
+                os._exit(128 + number)
+            shutdown.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, leave, number)
         await serve(services, shutdown)
 
+    terminate_cleanly()  # a signal that comes while it starts
     try:
         with open_services(Settings()) as services:
             _log.info("worker_started", providers=sorted(services.providers))

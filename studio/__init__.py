@@ -15,6 +15,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse
 
@@ -24,18 +26,17 @@ from studio import page, rooms, serving, theme
 from studio.asking import Asking
 
 PATH = "/studio"
-SIGN_IN = "/login"
 
 
 def mount(api: FastAPI, services: Services, gate: Gate) -> FastAPI:
     """Put the studio's page under `/studio` of `api`, its files beside it, and lead `/` there.
 
-    Who is not signed in is sent to `/login` by the page and refused by every event. Run it in one process: the
+    Who is not signed in is sent to the sign-in by the page and refused by every event. Run it in one process: the
     page's event queue lives there.
     """
 
-    def person_id(request: HTTPConnection) -> str | None:
-        person = gate.person(request)
+    async def person_id(request: HTTPConnection) -> str | None:
+        person = request.scope.get(serving.LET_IN) or await run_in_threadpool(gate.person, request)
         return None if person is None else str(person.id)
 
     @api.get("/", include_in_schema=False)
@@ -44,7 +45,8 @@ def mount(api: FastAPI, services: Services, gate: Gate) -> FastAPI:
 
     api.include_router(serving.routes())
     api.include_router(rooms.slashes(PATH))
-    api.add_middleware(serving.PageGate, gate=gate, path=PATH, pages=rooms.paths(PATH), sign_in=SIGN_IN)
+    # innermost: behind the guards, which look at Host and Origin before a page's session is anybody's
+    api.user_middleware.append(Middleware(serving.PageGate, gate=gate, path=PATH, pages=rooms.paths(PATH)))
     with warnings.catch_warnings():
         # said of every app with several pages, also where server-side rendering is off as it is here
         warnings.filterwarnings("ignore", message="SSR mode is not supported")

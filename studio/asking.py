@@ -13,7 +13,7 @@ import gradio as gr
 from starlette.requests import HTTPConnection
 
 from core import log as logs
-from core.auth import Gate
+from core.auth import Gate, require_role
 from core.errors import BadRequest, NotSignedIn, StudioError
 from core.services import Services
 from core.values import Person
@@ -37,17 +37,17 @@ class Asking:
     gate: Gate
 
     def person(self, request: gr.Request) -> Person:
-        """Who sent this event. Raises NotSignedIn where the session has ended since the page was opened."""
-        person = None if request.request is None else self.gate.person(request.request)
-        if person is None:
-            raise NotSignedIn("You are signed out. Sign in again; what you typed is kept in this browser.")
-        return person
+        """Who sent this event. Raises NotSignedIn where the session has ended since the page was opened, NotAllowed where
+        the person's last role was taken away.
+        """
+        return self.caller(request.request)
 
     def caller(self, request: object) -> Person:
-        """Who asked a server function, which is handed the plain request. Raises NotSignedIn."""
+        """Who asked a server function, which is handed the plain request. Raises NotSignedIn, NotAllowed."""
         person = self.gate.person(request) if isinstance(request, HTTPConnection) else None
         if person is None:
             raise NotSignedIn("You are signed out. Sign in again; what you typed is kept in this browser.")
+        require_role(person)
         return person
 
 

@@ -11,9 +11,10 @@ from uuid import UUID
 
 from core import attributes, generation, options, reviews
 from core.attributes import AttributePlan, CellStatus, Progress, Run
+from core.authority import Action, may
 from core.db.attributes import AskOutcome
 from core.errors import BadRequest
-from core.values import STYLE_IMAGE, Cell, ModelId, Person, ReviewStatus, Role
+from core.values import STYLE_IMAGE, Cell, ModelId, Person, ReviewStatus
 from studio import calls, navigation
 from studio.asking import Asking
 from studio.components import page_parts
@@ -105,9 +106,9 @@ def _matrix(asking: Asking, person: Person) -> dict[str, object]:
             *({"key": one.key, "label": one.label} for one in shipped.categories),
             {"key": STYLE_IMAGE, "label": "Style images"},
         ],
-        "cells": [_shown(asking, one) for one in cells],
+        "cells": [_shown(asking, person, one) for one in cells],
         "run": str(newest.run_id) if newest else None,
-        "may_make": person.holds(Role.product, Role.admin),
+        "may_make": may(person, Action.make_attribute_images),
         "models": [
             {"id": str(one.model.id), "name": one.model.display_name}
             for one in generation.models_for(person, services)
@@ -116,7 +117,7 @@ def _matrix(asking: Asking, person: Person) -> dict[str, object]:
     }
 
 
-def _shown(asking: Asking, one: CellStatus) -> dict[str, object]:
+def _shown(asking: Asking, person: Person, one: CellStatus) -> dict[str, object]:
     picture, job = one.picture, one.job
     return {
         "cell": [one.cell.category, one.cell.value, one.cell.style],
@@ -126,7 +127,7 @@ def _shown(asking: Asking, one: CellStatus) -> dict[str, object]:
         "counts_as": one.counts_as,
         "progress": job.progress if job is not None and job.is_open else None,
         "cancelling": job is not None and job.is_open and job.cancel_requested,
-        "url": reviews.link(picture, asking.services) if picture else "",
+        "url": reviews.link(picture, person, asking.services) if picture else "",
         "image": picture.image_url if picture else "",
         "review": picture.review_status.value if picture else None,
         "note": (picture.review_note or "") if picture else "",

@@ -84,17 +84,17 @@ def _form_answers(asking: Asking) -> dict[str, calls.Answer]:
     services = asking.services
 
     def open_one(person: Person, sent: calls.Sent) -> object:
-        return _shown(asking, characters.load(_character_id(sent), person, services))
+        return _shown(asking, person, characters.load(_character_id(sent), person, services))
 
     def save(person: Person, sent: calls.Sent) -> object:
         values = _values(sent)
         if sent.get("id") is None:
-            return _shown(asking, characters.create(person, services, values))
+            return _shown(asking, person, characters.create(person, services, values))
         version = calls.whole_number(sent, "version") or 0
         saved = characters.save(
             _character_id(sent), values, version=version, person=person, services=services
         )
-        return _shown(asking, saved)
+        return _shown(asking, person, saved)
 
     def looks(person: Person, _sent: calls.Sent) -> object:
         return {"groups": [asdict(one) for one in reviews.looks(person, services)]}
@@ -102,14 +102,14 @@ def _form_answers(asking: Asking) -> dict[str, calls.Answer]:
     def unreference(person: Person, sent: calls.Sent) -> object:
         standing = characters.load(_character_id(sent), person, services)
         without = references.remove(standing.id, version=standing.version, person=person, services=services)
-        return _shown(asking, without)
+        return _shown(asking, person, without)
 
     def match(person: Person, sent: calls.Sent) -> object:
         standing = characters.load(_character_id(sent), person, services)
         switched = references.choose_match(
             standing.id, sent.get("on") is True, version=standing.version, person=person, services=services
         )
-        return _shown(asking, switched)
+        return _shown(asking, person, switched)
 
     return {"open": open_one, "save": save, "looks": looks, "unreference": unreference, "match": match}
 
@@ -145,13 +145,14 @@ def _portrait_answers(asking: Asking) -> dict[str, calls.Answer]:
     return {"models": models, "price": price, "generate": generate, "portrait": portrait, "cancel": cancel}
 
 
-def _shown(asking: Asking, character: Character) -> dict[str, object]:
-    reference = portraits.signed(character.reference_image_url, character, asking.services)
+def _shown(asking: Asking, person: Person, character: Character) -> dict[str, object]:
+    reference = portraits.signed(character.reference_image_url, character, person, asking.services)
     return {
         "id": str(character.id),
         "version": character.version,
         "values": {name: _value(character, name) for name in _NAMES},
         "reference": reference,
+        "may_change": characters.may_change(character, person, asking.services),
         "has_reference": bool(character.reference_image_url),
         "reference_is_auto": character.reference_is_auto,
         "match": character.match_reference,

@@ -15,9 +15,9 @@ import gradio as gr
 
 from core import catalog, characters, portraits
 from core.characters.fields import MOST_TAGS
-from core.errors import BadRequest, Conflict, PolicyRefused, StudioError
+from core.errors import BadRequest, Conflict, NotAllowed, NotFound, PolicyRefused, StudioError
 from core.values import Character, CharacterId, ContentRating, Person
-from studio import components, fields
+from studio import components, fields, sharing
 from studio.asking import QUIET, Asking, sent, sent_id, told
 from studio.fields import FIELDS, LABELS
 
@@ -83,7 +83,12 @@ def _writer(asking: Asking) -> str:
 
 
 def shown(
-    asking: Asking, character: Character | None, *, is_forced: bool = False, is_made: bool = False
+    asking: Asking,
+    character: Character | None,
+    person: Person,
+    *,
+    is_forced: bool = False,
+    is_made: bool = False,
 ) -> dict[str, object]:
     """The value of `Record`."""
     if character is None:
@@ -93,20 +98,21 @@ def shown(
         "version": character.version,
         "fields": FIELDS,
         "values": fields.values(character),
-        "facts": _facts(asking, character),
+        "facts": _facts(asking, character, person),
         "forced": is_forced,
         "made": is_made,
     }
 
 
-def _facts(asking: Asking, character: Character) -> dict[str, object]:
+def _facts(asking: Asking, character: Character, person: Person) -> dict[str, object]:
     """What the page shows of a row beside its fields; the picture is the one the platform would show."""
     picture = character.image_url or character.preview_image_url
     return {
         "public": character.is_public,
-        "picture": portraits.signed(picture, character, asking.services),
+        "picture": portraits.signed(picture, character, person, asking.services),
         "external": picture if picture and picture.startswith("http") else "",
         "asks_rating": characters.asks_for_rating(character, asking.services),
+        **sharing.facts(asking, character, person),
     }
 
 
@@ -128,7 +134,7 @@ def wire(asking: Asking, badge: gr.HTML, editor: Editor) -> None:
                 person=person,
                 services=asking.services,
             )
-            return shown(asking, settled)
+            return shown(asking, settled, person)
 
     badge.save(save, None, badge, trigger_mode="multiple", **QUIET)
     fill_after(editor.rating.settle(settle, None, editor.record, trigger_mode="once", **QUIET).then, editor)
@@ -145,12 +151,14 @@ def _saved(asking: Asking, request: gr.Request, event: gr.EventData) -> dict[str
         person = asking.person(request)
         character_id = CharacterId(sent_id(event))
         saved = characters.save(
-            character_id, _changes(event), version=_version(event), person=person, services=asking.services
+            character_id, sent_fields(event), version=_version(event), person=person, services=asking.services
         )
     except Conflict as error:
         return _conflict(asking, person, character_id, error)
     except (PolicyRefused, BadRequest) as error:
         return {"state": "refused", "sentence": error.sentence, "field": error.field}
+    except (NotAllowed, NotFound) as error:
+        return {"state": "withheld", "sentence": error.sentence, "lost": isinstance(error, NotFound)}
     except StudioError as error:
         return {"state": "failed", "sentence": error.sentence}
     return {"state": "saved", "id": str(saved.id), "version": saved.version}
@@ -187,7 +195,7 @@ def _rating(event: gr.EventData) -> ContentRating:
         ) from exc
 
 
-def _changes(event: gr.EventData) -> dict[str, object]:
+def sent_fields(event: gr.EventData) -> dict[str, object]:
     """The changed fields a script sent, as columns of a character. Raises BadRequest for anything else."""
     data = sent(event).get("changes")
     if not isinstance(data, dict) or not data or not set(data) <= set(FIELDS):
@@ -205,6 +213,10 @@ def wire_pushed(asking: Asking, editor: Editor, pushed: Callable[..., gr.events.
 
     def refreshed(request: gr.Request, event: gr.EventData) -> dict[str, object]:
         with told():
-            return {**shown(asking, opened(asking, asking.person(request), sent_id(event))), "pushed": True}
+            person, character_id = asking.person(request), CharacterId(sent_id(event))
+            try:
+                return {**shown(asking, opened(asking, person, character_id), person), "pushed": True}
+            except NotFound:
+                return {**sharing.lost(character_id), "fields": FIELDS}
 
     fill_after(pushed(refreshed, None, editor.record, trigger_mode="always_last", **QUIET).then, editor)

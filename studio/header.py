@@ -10,7 +10,7 @@ import gradio as gr
 from core import catalog, characters
 from core.errors import BadRequest
 from core.values import CharacterId, Person
-from studio import components, going_public, palette, story
+from studio import components, going_public, palette, sharing, story
 from studio.asking import QUIET, Asking, sent, sent_id, storable, told
 
 LONGEST_SEARCH = 80
@@ -36,9 +36,15 @@ def build(asking: Asking) -> Header:
         with gr.Row(elem_id="savebox"):
             badge = components.save_badge("badge")
             now = gr.Button("Save now", size="sm", elem_id="savenow")
-        components.desk_menu("desk_menu", chat=asking.services.settings.start_chat_url or "")
+        components.desk_menu(
+            "desk_menu",
+            chat=asking.services.settings.start_chat_url or "",
+            shares=sharing.is_offered(asking),
+        )
         palette.build(asking)
         components.theme_toggle("theme")
+        if asking.services.settings.has_sign_in:
+            components.account("account")
     _dialogs(asking)
     now.click(None, None, None, js="() => { window.studio.flush() }")
     _wire_search(asking, picker)
@@ -48,6 +54,7 @@ def build(asking: Asking) -> Header:
 def _dialogs(asking: Asking) -> None:
     story.build(asking)
     going_public.build(asking)
+    sharing.build(asking)
     components.preview(page=asking.services.settings.preview_url or "")
     components.templates(
         [

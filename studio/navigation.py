@@ -31,5 +31,7 @@ def frame(asking: Asking, here: Here, title: str) -> Iterator[None]:
         page_parts.page_title(title)
         palette.build(asking)
         components.theme_toggle("theme")
+        if asking.services.settings.has_sign_in:
+            components.account("account")
     with gr.Column(elem_id="room", scale=1):
         yield

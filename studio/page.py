@@ -107,6 +107,12 @@ def _wire(asking: Asking, demo: gr.Blocks, parts: _Parts) -> None:
             copy = characters.duplicate(CharacterId(sent_id(event)), person, asking.services)
             return _everything(asking, person, copy, is_made=True)
 
+    def keep(request: gr.Request, event: gr.EventData) -> tuple[object, ...]:
+        with told():
+            person = asking.person(request)
+            kept = characters.keep_as_own(editor.sent_fields(event), person, asking.services)
+            return _everything(asking, person, kept, is_made=True)
+
     def remove(request: gr.Request, event: gr.EventData) -> tuple[object, ...]:
         with told():
             person = asking.person(request)
@@ -125,6 +131,7 @@ def _wire(asking: Asking, demo: gr.Blocks, parts: _Parts) -> None:
         record.open(open_one, None, outputs, trigger_mode="always_last", **QUIET),
         record.create(create, None, outputs, trigger_mode="once", **QUIET),
         record.duplicate(duplicate, None, outputs, trigger_mode="once", **QUIET),
+        record.keep(keep, None, outputs, trigger_mode="once", **QUIET),
         record.remove(remove, None, outputs, trigger_mode="once", **QUIET),
         record.bring_back(bring_back, None, outputs, trigger_mode="once", **QUIET),
     ):
@@ -148,7 +155,7 @@ def _everything(
     choices = prompt_bar.models(asking, person, character)
     tiles = portraits.nobody() if character is None else portraits.value(asking, person, character.id)
     return (
-        editor.shown(asking, character, is_forced=is_forced, is_made=is_made),
+        editor.shown(asking, character, person, is_forced=is_forced, is_made=is_made),
         tiles,
         header.cards(asking, person),
         choices,

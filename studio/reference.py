@@ -25,7 +25,7 @@ def value(
     """The control's value; `was` is the character's version before a step that was made here."""
     if character is None:
         return {"character_id": None}
-    link = portraits.signed(character.reference_image_url, character, asking.services)
+    link = portraits.signed(character.reference_image_url, character, person, asking.services)
     serving = references.serving(person, asking.services)
     return {
         "character_id": str(character.id),

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import RedirectResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.auth import Gate
+from core import headers
+from core.api.sign_in import sign_in_address
+from core.auth import Gate, team_member
+from core.errors import NotFound, NotSignedIn, StudioError
 from studio import components
+from studio.doors import Door, Doors, Sessions, foreign_session, session_of
 
 ASSETS: Final = Path(__file__).parent / "assets"
 TYPES: Final = {
@@ -27,11 +31,8 @@ TYPES: Final = {
     ".woff2": "font/woff2",
 }
 # Gradio needs 'unsafe-eval' (templates and js= become functions) and inline styles (reference/ui-notes.md A9).
-POLICY: Final = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
-    " img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:;"
-    " object-src 'none'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
-)
+POLICY: Final = headers.policy("'unsafe-inline' 'unsafe-eval'")
+LET_IN: Final = "studio.person"  # in a request's scope: whom the gate has just let in
 FOREVER: Final = "public, max-age=31536000, immutable"  # the address holds the content's hash
 
 
@@ -101,40 +102,71 @@ def routes() -> APIRouter:
 
 
 class PageGate:
-    """In front of the page: who is not signed in goes to the sign-in, and every answer carries the policy.
+    """In front of the page and of all that Gradio serves beside it: who is not signed in goes to the sign-in, who has no
+    role is told so, what our pages do not need is not there, and every answer carries the policy.
 
     Plain ASGI: Starlette's middleware class would stand in the way of Gradio's streams.
     """
 
-    def __init__(self, app: ASGIApp, *, gate: Gate, path: str, pages: Collection[str], sign_in: str) -> None:
+    def __init__(self, app: ASGIApp, *, gate: Gate, path: str, pages: Collection[str]) -> None:
         self._app = app
         self._gate = gate
-        self._path = path
-        self._pages = frozenset(pages)
-        self._sign_in = sign_in
+        self._doors = Doors(path, pages)
+        self._sessions = Sessions()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or not scope["path"].startswith(self._path):
+        if not self._doors.holds(scope.get("path", "")):
             await self._app(scope, receive, send)
             return
-        is_page = scope["path"].rstrip("/") in self._pages
-        if is_page and await run_in_threadpool(self._gate.person, HTTPConnection(scope)) is None:
-            await RedirectResponse(self._sign_in, 303)(scope, receive, send)
+        if scope["type"] == "websocket":  # Gradio has none; what is not served is not answered by it either
+            await receive()
+            await send(
+                {"type": "websocket.close", "code": 4404, "reason": "There is nothing at this address."}
+            )
             return
-
-        early = early_files() if is_page else None
-
-        async def with_policy(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = POLICY
-                headers["Referrer-Policy"] = "same-origin"
-                headers["Cross-Origin-Opener-Policy"] = "same-origin"
-                headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=(), usb=()"
-                headers["X-Content-Type-Options"] = "nosniff"
-                if early:
-                    headers["Link"] = early
-            await send(message)
-
+        door = self._doors.at(scope["method"], scope["path"])
+        with_policy = headers.added(send, POLICY, {"Link": early_files()} if door is Door.page else None)
+        try:
+            receive = await self._let_in(door, scope, receive)
+        except StudioError as error:
+            await _refused(door, error, scope)(scope, receive, with_policy)
+            return
         await self._app(scope, receive, with_policy)
+
+    async def _let_in(self, door: Door, scope: Scope, receive: Receive) -> Receive:
+        """What the request's body is read by from here on. Raises NotSignedIn, NotAllowed, NotFound, BadRequest."""
+        if door is Door.closed:
+            raise NotFound("There is nothing at this address.")
+        if door is Door.everybody:
+            return receive
+        person = await run_in_threadpool(team_member, self._gate, HTTPConnection(scope))
+        scope[LET_IN] = person
+        if door is not Door.event:
+            return receive
+        name, receive = await session_of(scope, receive)
+        if not self._sessions.is_of(name, person.id):
+            raise foreign_session()
+        return receive
+
+
+def _refused(door: Door, error: StudioError, scope: Scope) -> Response:
+    """Why not: in words on a page, and in the form of every refusal elsewhere. Nobody is led to the sign-in, and back."""
+    headers = {"Cache-Control": "no-store"}
+    if door is not Door.page:
+        body = {"success": False, "error": error.sentence, "code": error.reason}
+        return JSONResponse(body, error.status, headers=headers)
+    if isinstance(error, NotSignedIn):
+        there = sign_in_address(scope["path"], scope["query_string"].decode("latin-1"))
+        return RedirectResponse(there, 303, headers=headers)
+    return HTMLResponse(refusal(error.sentence), error.status, headers=headers)
+
+
+def refusal(sentence: str) -> str:
+    """The page somebody sees who may not see any other."""
+    return (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'><title>Portrait Studio</title>"
+        f"<link rel='icon' href='{address()}/favicon.svg'><link rel='stylesheet' href='{address()}/studio.css'></head>"
+        f"<body class='ps-refused'><main><h1>For the team</h1><p>{escape(sentence)}</p></main></body></html>"
+    )

@@ -23,7 +23,7 @@ from core import (
     recovery,
     running,
 )
-from core.db import Connection, Database
+from core.db import Connection, Database, activity
 from core.generation import Asked, Outcome
 from core.services import Services
 from core.values import (
@@ -55,6 +55,7 @@ _WORK = {
     queue.PUBLISH: publishing.publish_or_later,
     queue.PROVE: proof.carry_out,
 }  # all else carries portraits
+OWN_WORDS = "reading a letter"  # what a request asks for; the scan of the run knows it as a prompt
 _MOST_RUNS = 25  # of one entry; a test that needs more is asking for ever
 
 
@@ -84,7 +85,7 @@ def a_character(person: Person, services: Services, **values: object) -> Charact
 def a_request(character: Character | None = None, **values: Any) -> PortraitRequest:
     """A request for a portrait of `character`, or of one that is not saved."""
     subject = {"character_id": character.id} if character else {"character": TRAITS}
-    return PortraitRequest(**({"own_words": "reading a letter"} | subject | values))
+    return PortraitRequest(**({"own_words": OWN_WORDS} | subject | values))
 
 
 def a_finished_portrait(person: Person, services: Services, character: Character, **values: Any) -> Outcome:
@@ -195,6 +196,20 @@ def as_platform(dsn: str, role: str, person: Person | None = None) -> Iterator[C
             (role, json.dumps(claims)),
         )
         yield conn
+
+
+def an_event(
+    database: Database, person: Person | None, action: str, table: str, row: str, **values: Any
+) -> None:
+    """An audit event of `person` (None: the studio's own) as a function of the database writes it: people
+    themselves write only the few of `studio.note_deed`.
+    """
+    with database.as_service() as conn:
+        if person is not None:
+            conn.execute(
+                "SELECT set_config('request.jwt.claims', %s, true)", (json.dumps({"sub": str(person.id)}),)
+            )
+        activity.note(conn, action, table, row, **values)
 
 
 def rows(

@@ -5,9 +5,14 @@ A plug-in of the whole run, so that it also hears of tests that ran in other pro
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 
 import pytest
+
+RIGHTS = (
+    "the authorisation table"  # its lines say how many cases they asked; the last one says how many in all
+)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -22,3 +27,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(section)
         for line in lines:
             terminalreporter.write_line(line)
+        if section == RIGHTS:
+            total = sum(int(number) for line in lines for number in re.findall(r"(\d+) cases", line))
+            terminalreporter.write_line(f"{RIGHTS}: {total:,} cases")

@@ -146,6 +146,8 @@ def live_worker(services: Services) -> Iterator[None]:
 class TwoPeopleGate:
     """Knows people by their names: `Authorization: Bearer ana`, or a cookie `who=ana`."""
 
+    signs_in = True
+
     def __init__(self) -> None:
         self._people: dict[str, Person] = {}
 
@@ -179,7 +181,13 @@ class Served:
 def serving(app: FastAPI, *, port: int = 0) -> Iterator[str]:
     """Serve `app` on a loopback port (0: a free one), as studio_app.py does; the address."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1
+        app,
+        host="127.0.0.1",
+        port=port,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="served")

@@ -2,12 +2,24 @@
 
 import streamlit as st
 
-from audit import actions, colleagues, filters, finding_filters, finding_list, finding_one, look, redraw
+from audit import (
+    actions,
+    adoption,
+    colleagues,
+    filters,
+    finding_filters,
+    finding_list,
+    finding_one,
+    look,
+    redraw,
+    rows_check,
+)
 
 redraw.settle()
 actions.flash()
 names = colleagues.names()
-chosen = finding_filters.draw(names, changed=finding_one.close)
+adopted = adoption.known()
+chosen = finding_filters.draw(names, adopted, changed=finding_one.close)
 # Each has its own place, and the other's is emptied: else what is leaving stands among what comes, on a slow line.
 if named := finding_one.chosen():
     with st.container():
@@ -17,5 +29,8 @@ else:
     st.empty()
     with st.container():
         look.head("Findings", "What does not fit, in words: what it means, whose it is, and what mends it.")
-        if not filters.refuses_lost(("state", "rule", "owner", "age")):
+        rows_check.draw()
+        if adopted is not None:
+            adoption.draw(adopted, is_narrowed=chosen.narrows)
+        if not filters.refuses_lost(finding_filters.NAMES):
             finding_list.draw(chosen, names, live=filters.shared().live)

@@ -58,7 +58,12 @@ class Arrivals:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = name
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = name
+                if not scope["path"].startswith("/studio/"):  # Gradio's answers say it themselves
+                    # Rows of a person and links that end belong into no cache but where an answer says so itself.
+                    headers.setdefault("Cache-Control", "no-store")
+                    headers.setdefault("X-Content-Type-Options", "nosniff")
             await send(message)
 
         begun = time.perf_counter()

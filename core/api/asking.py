@@ -9,7 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, WithJsonSchema, field_validator
 from starlette.requests import HTTPConnection
 
-from core.errors import NotSignedIn
+from core.auth import team_member
 from core.services import Services
 from core.values import Person
 
@@ -44,10 +44,7 @@ def _services(conn: HTTPConnection) -> Services:
 def _person(
     conn: HTTPConnection, _token: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Person:
-    person = conn.app.state.gate.person(conn)
-    if person is None:
-        raise NotSignedIn("Sign in first.")
-    return person
+    return team_member(conn.app.state.gate, conn)
 
 
 Serving = Annotated[Services, Depends(_services)]

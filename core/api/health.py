@@ -31,9 +31,9 @@ class Ready(Answer):
 
 
 class NotReady(Answer):
-    """The database does not answer."""
+    """The database does not answer, or this process is leaving."""
 
-    status: Literal["no database"] = "no database"
+    status: Literal["no database", "leaving"] = "no database"
 
 
 def router() -> APIRouter:
@@ -52,12 +52,17 @@ def router() -> APIRouter:
         response_model=None,
         responses={
             200: {"model": Ready},
-            503: {"model": NotReady, "description": "The database does not answer."},
+            503: {
+                "model": NotReady,
+                "description": "The database does not answer, or this process is leaving.",
+            },
         },
     )
     async def readyz(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """The database answers, and a worker lives; 503 where the database does not."""
+        """The database answers, and whether a worker lives; 503 where the database does not, or this process leaves."""
         services: Services = request.app.state.services
+        if services.stopping.is_set():
+            return JSONResponse(NotReady(status="leaving").as_json(), 503, headers=ask_again(503))
         try:
             alive = await asyncio.wait_for(asyncio.to_thread(_worker_lives, services), 5)
         except (StudioError, TimeoutError):

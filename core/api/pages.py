@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncGenerator
 from typing import cast
 from uuid import UUID
@@ -12,14 +13,19 @@ from uuid import UUID
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from starlette.concurrency import run_in_threadpool
 
+from core.auth import team_member
+from core.errors import NotAllowed, NotSignedIn
 from core.events import Change, Subscription
 from core.presence import TABLE, OpenPage
 from core.services import Services
 from core.values import CharacterId, Person
 
 _PING_EVERY = 20.0
+_LOOK_EVERY = 20.0  # seconds after which it is looked at again who the page's person is
+_SIGNED_OUT, _NO_ROLE = 4401, 4403  # why a socket is closed
 _CALM = 0.25  # seconds between two words of one page: a wild script reaches nobody faster
 _LONGEST_WORD = 500
+_MEMBERS = "character_members"
 _TYPES = {
     "characters": "character",
     "character_portraits": "portraits",
@@ -39,10 +45,9 @@ def router() -> APIRouter:
     async def changes(socket: WebSocket) -> None:  # pyright: ignore[reportUnusedFunction]
         """What changed, for one open page: ids only, of rows its person may see."""
         services: Services = socket.app.state.services
-        person: Person | None = socket.app.state.gate.person(socket)
         await socket.accept()
+        person = await _let_in(socket)
         if person is None:
-            await socket.close(4401, "Sign in first.")
             return
         page = OpenPage(person, services)
         with services.events.subscribe(person) as subscription:
@@ -53,6 +58,17 @@ def router() -> APIRouter:
                 await run_in_threadpool(page.leave)
 
     return found
+
+
+async def _let_in(socket: WebSocket) -> Person | None:
+    """Who opened the page; None where nobody of the team did, and the socket is closed with the reason then."""
+    try:
+        return await run_in_threadpool(team_member, socket.app.state.gate, socket)
+    except (NotSignedIn, NotAllowed) as error:
+        code = _SIGNED_OUT if isinstance(error, NotSignedIn) else _NO_ROLE
+        with contextlib.suppress(RuntimeError):  # the page is gone already
+            await socket.close(code, error.sentence)
+        return None
 
 
 @contextlib.asynccontextmanager
@@ -99,8 +115,14 @@ async def _forward(
     page: OpenPage,
     person: Person,
 ) -> None:
+    look_at = time.monotonic() + _LOOK_EVERY
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         while not gone.done():
+            if time.monotonic() >= look_at:
+                if await _let_in(socket) != person:
+                    await socket.close(_SIGNED_OUT, "Your rights have changed. Reload the page.")
+                    return
+                look_at = time.monotonic() + _LOOK_EVERY
             waiting = asyncio.create_task(subscription.next(_PING_EVERY))
             await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
@@ -124,6 +146,13 @@ def _message(change: Change | None, person: Person) -> dict[str, str | bool | No
             "page": change.page,
             "name": change.name,
             "mine": change.who == str(person.id),
+        }
+    if change.table == _MEMBERS:
+        return {
+            "type": "members",
+            "op": change.op,
+            "character_id": change.character_id,
+            "mine": change.id == str(person.id),
         }
     return {
         "type": _TYPES.get(change.table, "resync"),

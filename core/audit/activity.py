@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -81,6 +81,11 @@ class EventPage:
     rows: Sequence[Event]
     older: Key | None
     newer: Key | None
+
+
+def undoing_words(event: Event) -> str:
+    """The reason that the record keeps where somebody takes a change back with one click."""
+    return f"Undoes the change of {event.at.astimezone(UTC):%-d %B %Y, %H:%M} UTC."
 
 
 class Change(NamedTuple):
@@ -228,5 +233,15 @@ def _differing(before: Mapping[str, object], after: Mapping[str, object]) -> Ite
 def _said(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = "nothing" if value is None or value in ("", [], {}) else str(value)
+    text = "nothing" if value is None or value in ("", [], {}) else _plain(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _plain(value: object) -> str:
+    """A list of words as words: editor, qa."""
+    if isinstance(value, list):
+        said = cast("list[object]", value)
+        if all(isinstance(one, str) for one in said):
+            return ", ".join(map(str, said))
+        return str(said)
+    return str(value)

@@ -241,7 +241,7 @@ SENTENCES: Mapping[Reason, str] = MappingProxyType(
         _R.OLDER_FLOW: "The platform's older flow made it without this part.",
         _R.REMOVED: "A person removed it on purpose.",
         _R.CHARACTER_REMOVED: "Its character was removed.",
-        _R.PAST_RETENTION: "The workspace keeps a saved picture for seven days, and they are over.",
+        _R.PAST_RETENTION: "The workspace has to keep a saved picture for seven days, and they are over.",
         _R.NO_PRIMARY_WANTED: "All portraits of its character come from cancelled jobs; none becomes primary by itself.",
     }
 )
@@ -619,6 +619,7 @@ _PORTRAIT_COLUMNS = f"""
 """
 # Everything the checks need to know, one line a job. Each part is found by an index, or not looked for. OFFSET 0 keeps
 # the planner from writing each fact out again wherever a check asks for it: three times slower, and 25 ms to plan.
+# Whose an older library row is stands in a form that no index serves, or every row of a person would be read for it.
 _FACTS = f"""
     SELECT j.*, a.id AS asset_id, a.path AS asset_path, a.size AS asset_size, a.sha256 AS asset_sha256,
         a.created_at AS asset_at, a.deleted_at AS asset_deleted_at, a.deleted_by AS asset_deleted_by,
@@ -645,7 +646,8 @@ _FACTS = f"""
         SELECT {_LIBRARY_COLUMNS} FROM public.user_library l WHERE l.job_id = j.id
         UNION ALL
         (SELECT {_LIBRARY_COLUMNS} FROM public.user_library l
-         WHERE j.runner = 'platform' AND l.job_id IS NULL AND {_LIBRARY_JOB} = j.id::text AND l.user_id = j.user_id
+         WHERE j.runner = 'platform' AND l.job_id IS NULL AND {_LIBRARY_JOB} = j.id::text
+           AND l.user_id IS NOT DISTINCT FROM j.user_id
          ORDER BY l.created_at, l.id LIMIT 1)
         LIMIT 1) l ON true
     LEFT JOIN LATERAL (

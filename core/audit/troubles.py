@@ -19,7 +19,7 @@ _UNFINISHED = 10_000  # the oldest unfinished jobs are looked at; what is stuck 
 _RECENT = 1_000  # jobs of a model that a rate rests on at most
 _USUAL = 2_000
 # Ended because of what was asked for, or by a person: no sign of a provider's health.
-NOT_ITS_FAULT = ("CONTENT_REFUSED", "PURGED", "GIVEN_UP")
+NOT_ITS_FAULT = ("CONTENT_REFUSED", "PURGED", "GIVEN_UP", "RESTORED")
 
 
 @dataclass(frozen=True, kw_only=True)

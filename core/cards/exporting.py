@@ -11,7 +11,7 @@ from typing import cast
 
 from PIL import Image
 
-from core import characters, images
+from core import characters, foreign_paths, images
 from core.cards import files, mapping
 from core.cards.card import Card, Data, Form, Note, losses
 from core.db import cards as rows
@@ -116,10 +116,12 @@ def _picture(
             "There is no portrait yet to put the card into. Make one, or export JSON.", code="NO_PICTURE"
         )
     address = parse_address(wanted[0].image_url, default_bucket=LIBRARY)
-    if isinstance(address, External) or address[1].split("/", 1)[0] != str(character.user_id):
+    if isinstance(address, External):
         raise BadRequest(
             "This portrait is not kept here. Choose another one, or export JSON.", code="NO_PICTURE"
         )
+    sentence = "This portrait lies in somebody else's folder. Choose another one, or export JSON."
+    foreign_paths.own(address, character.user_id, person, services, sentence=sentence)
     return _as_png(services.storage.get(*address))
 
 

@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core import images, log, policy
+from core.authority import Action, permit
 from core.cards import files, mapping
 from core.cards.card import Card, Form, Note
 from core.db import cards as rows
 from core.db import characters, scenes
-from core.errors import BadImage, BadRequest, Conflict, NotAllowed, PolicyRefused, StorageFailed
+from core.errors import BadImage, BadRequest, Conflict, PolicyRefused, StorageFailed
 from core.services import Services
 from core.storage import LIBRARY
-from core.values import CharacterId, Person, Role
+from core.values import CharacterId, Person
 
 SCENARIO = "Scenario"
 LONGEST_NOTES = 400  # of what its author says, shown in the report
@@ -54,8 +55,7 @@ def take(
 
     Raises NotAllowed, BadRequest (as `files.read`, NO_NAME), PolicyRefused, Conflict ALREADY_IMPORTED.
     """
-    if not person.holds(Role.editor):
-        raise NotAllowed("Importing characters needs the editor role. Ask an admin for it.")
+    permit(person, Action.import_characters)
     found = _read(data, file_name)
     card = found.card
     _check(card, file_name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 
 from core.db import Connection
 
@@ -12,7 +13,7 @@ def note(
     conn: Connection,
     action: str,
     table: str,
-    row_id: str,
+    row_id: str | None,
     *,
     before: Mapping[str, object] | None = None,
     after: Mapping[str, object] | None = None,
@@ -30,6 +31,28 @@ def note(
             why,
         ),
     )
+
+
+def was_noted(conn: Connection, action: str, row_id: str, *, within: timedelta) -> bool:
+    """Whether that was done with that row so recently."""
+    return conn.execute(
+        """
+        SELECT EXISTS (SELECT FROM studio.audit_events WHERE row_id = %s AND action = %s AND at > now() - %s)
+        """,
+        (row_id, action, within),
+    ).fetchone() == (True,)
+
+
+def count_noted(conn: Connection, action: str, *, backup: str) -> int | None:
+    """The count that an event of that backup noted, None where there is none."""
+    row = conn.execute(
+        """
+        SELECT (after ->> 'count')::integer FROM studio.audit_events
+        WHERE action = %s AND after ->> 'backup' = %s ORDER BY id DESC LIMIT 1
+        """,
+        (action, backup),
+    ).fetchone()
+    return row[0] if row else None
 
 
 def find(conn: Connection, rule: str, table: str, row_id: str, sentence: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg import Cursor
 from psycopg.rows import RowMaker
 
-from core.db import Connection
+from core.db import Connection, said_in
 from core.values import Asset, Job, JobId, PersonId, Picture
 
 COLUMNS = """
@@ -23,11 +23,16 @@ def _inside(path: str) -> str:
     return path.removeprefix("workspace-temp/")
 
 
+def _side(said: object) -> int | None:
+    """Pixels where a number was said; other writers say anything."""
+    return said if isinstance(said, int) and not isinstance(said, bool) else None
+
+
 def as_asset(_cursor: Cursor[Any]) -> RowMaker[Asset]:
     """Row factory for COLUMNS."""
 
     def make(row: Sequence[Any]) -> Asset:
-        settings: Mapping[str, Any] = row[8] or {}
+        settings = said_in(row[8])
         return Asset(
             id=row[0],
             job_id=row[1],
@@ -37,8 +42,8 @@ def as_asset(_cursor: Cursor[Any]) -> RowMaker[Asset]:
             media_type=row[5],
             file_size=row[6],
             seed=row[7],
-            width=settings.get("width"),
-            height=settings.get("height"),
+            width=_side(settings.get("width")),
+            height=_side(settings.get("height")),
             sha256=row[9],
             phash=row[10],
             blank=row[11],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -39,6 +40,14 @@ class Standing:
         return max(self.limit_usd - self.spent - self.held, Decimal(0))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What an admin sets of a budget, in US dollars."""
+
+    limit_usd: Decimal
+    reserve_usd: Decimal | None
+
+
 def standings(conn: Connection, person: PersonId | None) -> list[Standing]:
     """The budgets that concern `person` (None: all), as the person of this connection. Raises NotAllowed."""
     with conn.cursor(row_factory=class_row(Standing)) as cursor:
@@ -70,6 +79,60 @@ def put(
     return UUID(str(row[0]))
 
 
+def put_seen(
+    conn: Connection,
+    seen: Standing | Limits | None,
+    *,
+    person: PersonId | None,
+    period: str,
+    limit_usd: Decimal,
+    hard: bool,
+    reserve_usd: Decimal | None,
+    why: str,
+) -> UUID:
+    """As `put`, where the budget is still the one that was `seen`, None where there was none. Raises Conflict too."""
+    row = conn.execute(
+        """
+        SELECT studio.set_budget_seen(
+            CASE WHEN %(seen)s::jsonb = '{}' THEN '{}' ELSE jsonb_build_object(
+                'limit_usd', (%(seen)s::jsonb ->> 'limit_usd')::numeric,
+                'reserve_usd', (%(seen)s::jsonb ->> 'reserve_usd')::numeric) END,
+            %(person)s, %(period)s, %(limit)s, %(hard)s, %(reserve)s, %(why)s)
+        """,
+        {
+            "seen": _stood(seen),
+            "person": person,
+            "period": period,
+            "limit": limit_usd,
+            "hard": hard,
+            "reserve": reserve_usd,
+            "why": why,
+        },
+    ).fetchone()
+    assert row is not None  # noqa: S101 — the function returns one row or raises
+    return UUID(str(row[0]))
+
+
 def remove(conn: Connection, budget_id: UUID, *, why: str) -> None:
     """Take a budget away, as the person of this connection. Raises NotAllowed, NotFound."""
     conn.execute("SELECT studio.remove_budget(%s, %s)", (budget_id, why))
+
+
+def remove_seen(conn: Connection, budget_id: UUID, seen: Standing | Limits, *, why: str) -> None:
+    """As `remove`, with a reason, where the budget still has the limits that were `seen`. Raises Conflict too."""
+    conn.execute(
+        """
+        SELECT studio.remove_budget_seen(%(id)s, jsonb_build_object(
+            'limit_usd', (%(seen)s::jsonb ->> 'limit_usd')::numeric,
+            'reserve_usd', (%(seen)s::jsonb ->> 'reserve_usd')::numeric), %(why)s)
+        """,
+        {"id": budget_id, "seen": _stood(seen), "why": why},
+    )
+
+
+def _stood(seen: Standing | Limits | None) -> str:
+    """What an admin saw of a budget, as JSON; numbers as text, so that none is rounded."""
+    if seen is None:
+        return "{}"
+    reserve = None if seen.reserve_usd is None else str(seen.reserve_usd)
+    return json.dumps({"limit_usd": str(seen.limit_usd), "reserve_usd": reserve})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import Cursor, sql
 from psycopg.rows import RowMaker, class_row
@@ -18,7 +18,8 @@ COLUMNS = """
     c.appearance_tags, c.clothing_tags, c.image_url, c.reference_image_url, c.match_reference, c.reference_is_auto,
     c.seed_locked, c.version, c.created_at, c.updated_at, c.persona, c.personality_traits, c.voice_tone, c.mood,
     c.first_message, c.alternate_greetings, c.system_prompt, c.forbidden_phrases, c.voice_examples,
-    c.preview_image_url, c.rating_settled_at
+    c.preview_image_url, c.rating_settled_at,
+    (SELECT m.can_edit FROM studio.character_members m WHERE m.character_id = c.id AND m.user_id = auth.uid())
 """
 
 # What a person may change through `save`; every name is a column.
@@ -82,6 +83,7 @@ def as_character(_cursor: Cursor[Any]) -> RowMaker[Character]:
             voice_examples=tuple(row[27] or ()),
             preview_image_url=row[28],
             rating_settled_at=row[29],
+            member_may_change=row[30],
         )
 
     return make
@@ -89,7 +91,10 @@ def as_character(_cursor: Cursor[Any]) -> RowMaker[Character]:
 
 @dataclass(frozen=True, kw_only=True)
 class ListedCharacter:
-    """What a list shows of a character; `thumbnail` is the primary portrait's address or None."""
+    """What a list shows of a character; `thumbnail` is the primary portrait's address or None.
+
+    `owner_name` is what its owner signs in with, None for a character of one's own.
+    """
 
     id: CharacterId
     user_id: PersonId
@@ -97,6 +102,7 @@ class ListedCharacter:
     image_url: str | None
     thumbnail: str | None
     updated_at: datetime
+    owner_name: str | None
 
 
 def get(conn: Connection, character_id: CharacterId, *, with_deleted: bool = False) -> Character | None:
@@ -117,6 +123,28 @@ def lock(conn: Connection, character_id: CharacterId) -> Character | None:
         ).fetchone()
 
 
+_PAGE: LiteralString = """
+    SELECT c.id, c.user_id, c.name, c.image_url, c.updated_at FROM {source}
+    WHERE {whose} AND c.deleted_at IS NULL
+      AND (%(search)s = '' OR position(lower(%(search)s) IN lower(c.name)) > 0)
+      AND (%(moment)s::timestamptz IS NULL OR (c.updated_at, c.id) < (%(moment)s, %(last)s::uuid))"""
+_SORTED: LiteralString = " ORDER BY c.updated_at DESC, c.id DESC LIMIT %(limit)s"
+_EVERYBODYS: LiteralString = _PAGE.format(source="public.characters c", whose="true")
+# Two short pages, each by its index, and the first of both: an OR over them would scan every character.
+_OWN_AND_SHARED: LiteralString = (
+    "SELECT * FROM (("
+    + _PAGE.format(source="public.characters c", whose="c.user_id = %(person)s")
+    + _SORTED
+    + ") UNION ALL ("
+    + _PAGE.format(
+        source="studio.shared_characters() s JOIN public.characters c ON c.id = s.character_id",
+        whose="c.user_id <> %(person)s",
+    )
+    + _SORTED
+    + ")) both_of"
+)
+
+
 def list_recent(
     conn: Connection,
     person: PersonId,
@@ -128,24 +156,24 @@ def list_recent(
 ) -> list[ListedCharacter]:
     """The characters last worked on, newest first; `search` is part of a name, any case.
 
-    `after` is the last of the page above: its time and id.
+    This person's own and those shared with them, or `everybody`'s. `after` is the last of the page above: its time
+    and id.
     """
     moment, last = after if after is not None else (None, None)
     with conn.cursor(row_factory=class_row(ListedCharacter)) as cursor:
         return cursor.execute(
-            """
-            SELECT c.id, c.user_id, c.name, c.image_url, c.updated_at,
+            f"""
+            WITH page AS ({_EVERYBODYS if everybody else _OWN_AND_SHARED} ORDER BY updated_at DESC, id DESC LIMIT %(limit)s)
+            SELECT page.*, o.name AS owner_name,
                    (SELECT p.thumbnail_url FROM public.character_portraits p
-                    WHERE p.character_id = c.id AND p.is_primary) AS thumbnail
-            FROM public.characters c
-            WHERE c.deleted_at IS NULL AND (%(everybody)s OR c.user_id = %(person)s)
-              AND (%(search)s = '' OR position(lower(%(search)s) IN lower(c.name)) > 0)
-              AND (%(moment)s::timestamptz IS NULL OR (c.updated_at, c.id) < (%(moment)s, %(last)s::uuid))
-            ORDER BY c.updated_at DESC, c.id DESC LIMIT %(limit)s
+                    WHERE p.character_id = page.id AND p.is_primary) AS thumbnail
+            FROM page
+            LEFT JOIN studio.owners_named(ARRAY(SELECT f.id FROM page f WHERE f.user_id <> %(person)s)) o
+              ON o.character_id = page.id
+            ORDER BY page.updated_at DESC, page.id DESC
             """,
             {
                 "person": person,
-                "everybody": everybody,
                 "search": search.strip(),
                 "moment": moment,
                 "last": last,

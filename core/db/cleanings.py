@@ -48,6 +48,35 @@ class Result:
         return Key(self.created_at, self.id)
 
 
+_OLD = """
+    public.workspace_assets a
+    LEFT JOIN public.user_library l ON l.job_id = a.job_id AND l.deleted_at IS NULL
+    LEFT JOIN public.jobs j ON j.id = a.job_id AND j.job_type = 'attribute_image' AND j.stage = 'saved'
+    LEFT JOIN LATERAL (
+        SELECT i.original FROM public.attribute_images i WHERE i.job_id = j.id AND i.original IS NOT NULL
+        UNION ALL
+        SELECT s.original FROM public.style_images s WHERE s.job_id = j.id AND s.original IS NOT NULL
+        UNION ALL
+        SELECT v.original FROM studio.attribute_image_versions v
+        WHERE v.job_id = j.id AND v.original IS NOT NULL
+        LIMIT 1) kept ON true
+    WHERE a.cleaned_at IS NULL AND a.created_at < now() - %(old)s::interval
+      AND (l.id IS NOT NULL OR kept.original IS NOT NULL
+           OR (a.deleted_by IS NOT NULL AND a.deleted_at < now() - %(old)s::interval))
+"""
+"""Results that are saved or were discarded by a person, and old enough."""
+
+
+def count_old(conn: Connection, *, older_than: timedelta, most: int) -> int:
+    """How many results `page` would find in all, counted to `most`."""
+    row = conn.execute(
+        f"SELECT count(*) FROM (SELECT FROM {_OLD} LIMIT %(most)s) counted",
+        {"old": older_than, "most": most},
+        prepare=False,
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
 def page(
     conn: Connection, *, older_than: timedelta, after: Key | None = None, limit: int = 200
 ) -> list[Result]:
@@ -57,7 +86,7 @@ def page(
     """
     with conn.cursor(row_factory=class_row(Result)) as cursor:
         return cursor.execute(
-            """
+            f"""
             SELECT a.id, a.user_id, studio.inside_workspace(a.temp_storage_path) AS path,
                 studio.inside_workspace(a.thumbnail_path) AS thumbnail_path, a.file_size_bytes AS file_size, a.sha256,
                 a.created_at,
@@ -69,19 +98,7 @@ def page(
                       AND other.id <> a.id AND other.cleaned_at IS NULL
                       AND other.job_id IS DISTINCT FROM a.job_id) AS is_alone,
                 coalesce(studio.job_of_path(a.temp_storage_path), a.job_id) IS NOT DISTINCT FROM a.job_id AS names_its_job
-            FROM public.workspace_assets a
-            LEFT JOIN public.user_library l ON l.job_id = a.job_id AND l.deleted_at IS NULL
-            LEFT JOIN public.jobs j ON j.id = a.job_id AND j.job_type = 'attribute_image' AND j.stage = 'saved'
-            LEFT JOIN LATERAL (
-                SELECT i.original FROM public.attribute_images i WHERE i.job_id = j.id AND i.original IS NOT NULL
-                UNION ALL
-                SELECT s.original FROM public.style_images s WHERE s.job_id = j.id AND s.original IS NOT NULL
-                UNION ALL
-                SELECT v.original FROM studio.attribute_image_versions v
-                WHERE v.job_id = j.id AND v.original IS NOT NULL
-                LIMIT 1) kept ON true
-            WHERE a.cleaned_at IS NULL AND a.created_at < now() - %(old)s::interval
-              AND (l.id IS NOT NULL OR kept.original IS NOT NULL OR (a.deleted_by IS NOT NULL AND a.deleted_at < now() - %(old)s::interval))
+            FROM {_OLD}
               AND (%(at)s::timestamptz IS NULL OR (a.created_at, a.id) > (%(at)s, %(id)s::uuid))
             ORDER BY a.created_at, a.id LIMIT %(limit)s
             """,

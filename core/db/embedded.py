@@ -94,6 +94,11 @@ class EmbeddedPostgres:
         atexit.register(server.stop)
         return server
 
+    @staticmethod
+    def is_made(home: Path) -> bool:
+        """True where there is a database below `home` already, running or not."""
+        return (home.expanduser() / "postgres" / "PG_VERSION").exists()
+
     @property
     def dsn(self) -> str:
         """Connection address of the database `postgres` for its superuser; the same after every restart."""

@@ -138,7 +138,6 @@ def tell(conn: Connection, body: Mapping[str, object], told: Sequence[State]) ->
             """,
             (one.broken, one.rule, one.subject),
         )
-    conn.execute("DELETE FROM studio.health_notices WHERE made_at < now() - interval '90 days'")
 
 
 def take_due(conn: Connection, *, first: timedelta, longest: timedelta) -> Notice | None:

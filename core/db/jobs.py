@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg import Cursor, sql
 from psycopg.rows import RowMaker
 
-from core.db import Connection
+from core.db import Connection, said_in
 from core.errors import LeaseLost
 from core.values import CharacterId, Job, JobId, JobStage, JobStatus, ModelId, PersonId, SceneId
 
@@ -40,7 +40,7 @@ def as_job(_cursor: Cursor[Any]) -> RowMaker[Job]:
             attempts=row[7],
             prompt=row[8] or "",
             model_id=row[9],
-            metadata=row[10] or {},
+            metadata=said_in(row[10]),
             progress=row[11],
             queue_position=row[12],
             cancel_requested=row[13],
@@ -139,6 +139,14 @@ def lock(conn: Connection, job_id: JobId) -> Job | None:
         return cursor.execute(
             f"SELECT {COLUMNS} FROM public.jobs j WHERE j.id = %s FOR UPDATE", (job_id,)
         ).fetchone()
+
+
+def take_rows(conn: Connection, job_id: JobId) -> None:
+    """Before the library row or the portrait of a job is written: no other writer is about to write it.
+
+    Raises Conflict where one is, on which `repeat_on_deadlock` comes again.
+    """
+    conn.execute("SELECT studio.take_job_rows(%s)", (job_id,))
 
 
 def claim(conn: Connection, job_id: JobId) -> Job | None:

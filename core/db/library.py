@@ -95,6 +95,18 @@ def insert(
     return cursor.rowcount == 1
 
 
+def was_removed(conn: Connection, job_id: JobId) -> bool:
+    """Whether the item of a job was deleted for good, and none stands."""
+    row = conn.execute(
+        """
+        SELECT EXISTS (SELECT FROM studio.removed_items WHERE job_id = %(job)s)
+           AND NOT EXISTS (SELECT FROM public.user_library WHERE job_id = %(job)s)
+        """,
+        {"job": job_id},
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def holds_path(conn: Connection, path: str) -> bool:
     """True where this connection may see a library row with that path (inside the bucket)."""
     row = conn.execute(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 from psycopg.rows import class_row
 
@@ -33,6 +35,19 @@ class LineRow:
     prompt: str | None = field(repr=False)
     mine: bool
     may_read: bool
+
+
+def changeable(conn: Connection, character_ids: Sequence[CharacterId]) -> set[UUID]:
+    """Those of the characters that the person of this connection owns, or edits as a member."""
+    rows = conn.execute(
+        """
+        SELECT c.id FROM public.characters c
+        WHERE c.id = ANY(%s) AND (c.user_id = auth.uid() OR EXISTS (SELECT FROM studio.character_members m
+            WHERE m.character_id = c.id AND m.user_id = auth.uid() AND m.can_edit))
+        """,
+        (list(character_ids),),
+    ).fetchall()
+    return {row[0] for row in rows}
 
 
 def read(conn: Connection, *, limit: int) -> list[LineRow]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 from psycopg import Cursor
@@ -23,20 +23,34 @@ COLUMNS = """
 """
 
 
-def capabilities_of(stored: Mapping[str, Any] | None) -> Capabilities:
-    """Capabilities from a row's JSON; adopted rows lack some keys or hold a text where we want a number."""
-    known = stored or {}
+def capabilities_of(stored: object) -> Capabilities:
+    """Capabilities from a row's JSON. Adopted rows lack some keys or hold what is no such value: that counts as absent,
+    and is a finding (`row.model_unreadable`); one odd row keeps no other model from being chosen.
+    """
+    known: dict[str, object] = {key: said for key, said in _object(stored).items() if said is not None}
     resolution = str(known.get("max_resolution", 1024)).lower().split("x")[0]
+    takes = known.get("supports_i2i") is True
+    images = known.get("max_reference_images")
     return Capabilities(
-        supports_i2i=bool(known.get("supports_i2i", False)),
-        supports_seed=bool(known.get("supports_seed", False)),
-        supports_negative=bool(known.get("supports_negative", False)),
-        needs_reference=bool(known.get("needs_reference", False)),
-        max_reference_images=int(known.get("max_reference_images", 1 if known.get("supports_i2i") else 0)),
-        max_resolution=int(resolution) if resolution.isdigit() else 1024,
-        supported_formats=tuple(known.get("supported_formats", ("png",))),
-        aspect_ratios=tuple(known.get("aspect_ratios", ("1:1",))),
+        supports_i2i=takes,
+        supports_seed=known.get("supports_seed") is True,
+        supports_negative=known.get("supports_negative") is True,
+        needs_reference=known.get("needs_reference") is True,
+        max_reference_images=images if isinstance(images, int) else int(takes),
+        max_resolution=int(resolution) if resolution.isdecimal() else 1024,
+        supported_formats=_texts(known.get("supported_formats"), ("png",)),
+        aspect_ratios=_texts(known.get("aspect_ratios"), ("1:1",)),
     )
+
+
+def _object(stored: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", stored) if isinstance(stored, dict) else {}
+
+
+def _texts(stored: object, otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    if not isinstance(stored, list | tuple):
+        return otherwise
+    return tuple(one for one in cast("Sequence[object]", stored) if isinstance(one, str))
 
 
 def as_model(_cursor: Cursor[Any]) -> RowMaker[ImageModel]:
@@ -52,7 +66,7 @@ def as_model(_cursor: Cursor[Any]) -> RowMaker[ImageModel]:
             is_active=row[5],
             priority=row[6],
             capabilities=capabilities_of(row[7]),
-            input_defaults=row[8] or {},
+            input_defaults=_object(row[8]),
             default_for_tasks=tuple(row[9]) if row[9] is not None else None,
         )
 
@@ -96,6 +110,10 @@ def prices(
     return {row[0]: row[1] for row in rows}
 
 
+_HOUR, _DAY = 3600, 86_400  # seconds
+_FOR_EVER = 10 * 365 * _DAY  # an admin's pause without an end is written as a hundred years
+
+
 class Pause(str):
     """Why a provider is paused and for how long, in words; `seconds` is how long it still lasts."""
 
@@ -105,9 +123,19 @@ class Pause(str):
     @classmethod
     def of(cls, why: str, seconds: float) -> Pause:
         """The words for a pause that lasts `seconds` from now."""
-        made = cls(f"{why.rstrip('.')} (for {math.ceil(seconds / 60)} more min)")
+        made = cls(f"{why.rstrip('.')} ({_still(seconds)})")
         made.seconds = seconds
         return made
+
+
+def _still(seconds: float) -> str:
+    if seconds > _FOR_EVER:
+        return "until an admin resumes it"
+    if seconds > 2 * _DAY:
+        return f"for {math.ceil(seconds / _DAY)} more days"
+    if seconds > 2 * _HOUR:
+        return f"for {math.ceil(seconds / _HOUR)} more h"
+    return f"for {math.ceil(seconds / 60)} more min"
 
 
 def pauses(conn: Connection) -> dict[str, Pause]:
@@ -122,11 +150,14 @@ def pauses(conn: Connection) -> dict[str, Pause]:
 
 
 def resume(conn: Connection, providers: Sequence[str]) -> None:
-    """Lift the pauses of these providers: whoever started a worker has looked at its keys and balances."""
+    """Lift the pauses of these providers: whoever started a worker has looked at its keys and balances.
+
+    What an admin paused stays so until an admin resumes it.
+    """
     lifted = conn.execute(
         """
         UPDATE studio.provider_state SET paused_until = NULL
-        WHERE provider = ANY(%s) AND paused_until > now() RETURNING provider
+        WHERE provider = ANY(%s) AND paused_until > now() AND paused_by IS NULL RETURNING provider
         """,
         (list(providers),),
     ).fetchall()
@@ -142,16 +173,22 @@ def resume_as(conn: Connection, provider: str, *, why: str) -> bool:
 
 
 def pause(conn: Connection, provider: str, why: str, *, seconds: float) -> None:
-    """Stop sending to a provider for everybody, visibly (SPEC "Failure": an empty balance)."""
-    conn.execute(
+    """Stop sending to a provider for everybody, visibly (SPEC "Failure": an empty balance). An admin's pause that still
+    lasts stays as it is: nothing is sent anyway.
+    """
+    paused = conn.execute(
         """
         INSERT INTO studio.provider_state (provider, paused_until, why, failures, changed_at)
         VALUES (%(provider)s, now() + make_interval(secs => %(seconds)s), %(why)s, 1, now())
-        ON CONFLICT (provider) DO UPDATE SET paused_until = excluded.paused_until, why = excluded.why,
+        ON CONFLICT (provider) DO UPDATE SET paused_until = excluded.paused_until, why = excluded.why, paused_by = NULL,
             failures = studio.provider_state.failures + 1, changed_at = now()
+        WHERE studio.provider_state.paused_by IS NULL OR studio.provider_state.paused_until IS NULL
+           OR studio.provider_state.paused_until <= now()
         """,
         {"provider": provider, "why": why, "seconds": seconds},
     )
+    if paused.rowcount == 0:
+        return
     activity.note(conn, "provider_paused", "provider_state", provider, after={"seconds": seconds}, why=why)
 
 

@@ -23,17 +23,18 @@ class OptionRow:
     aliases: list[str]
     tags: list[str]
     active: bool
+    place: int
     changed_by: UUID
     changed_at: datetime
 
 
 def all_rows(conn: Connection) -> list[OptionRow]:
-    """Every row, the oldest first; none for a person without a role."""
+    """Every row by its place, then the oldest first; none for a person without a role."""
     with conn.cursor(row_factory=class_row(OptionRow)) as cursor:
         return cursor.execute(
             """
-            SELECT category, value, label, prompt_words, aliases, tags, active, changed_by, changed_at
-            FROM studio.attribute_options ORDER BY added_at, category, value
+            SELECT category, value, label, prompt_words, aliases, tags, active, place, changed_by, changed_at
+            FROM studio.attribute_options ORDER BY place, added_at, category, value
             """
         ).fetchall()
 

@@ -10,10 +10,13 @@ from uuid import UUID
 from psycopg import Cursor
 from psycopg.rows import RowMaker
 
-from core.db import Connection
+from core.db import Connection, said_in
 from core.values import Asset, CharacterId, Job, JobId, PersonId, Portrait, PortraitId
 
-BIN_DAYS = 7  # a removed portrait can be brought back so long (SPEC "Data", character_portraits)
+BIN_DAYS = 7  # a removed portrait can be brought back so long, or longer (SPEC "Data", character_portraits)
+_BIN_SINCE = """
+    now() - make_interval(days => coalesce((SELECT k.days FROM studio.kept_days k WHERE k.kind = 'bin'), %(days)s))
+"""
 COLUMNS = """
     p.id, p.character_id, p.job_id, p.image_url, p.thumbnail_url, p.prompt, p.enhanced_prompt, p.generation_metadata,
     p.is_primary, p.primary_pinned, p.sort_order, p.seed, p.width, p.height, p.created_at, p.deleted_at
@@ -32,7 +35,7 @@ def as_portrait(_cursor: Cursor[Any]) -> RowMaker[Portrait]:
             thumbnail_url=row[4],
             prompt=row[5],
             enhanced_prompt=row[6],
-            metadata=row[7] or {},
+            metadata=said_in(row[7]),
             is_primary=row[8],
             primary_pinned=row[9],
             sort_order=row[10],
@@ -65,26 +68,25 @@ def of_job(conn: Connection, job_id: JobId) -> Portrait | None:
 def count(conn: Connection, character_id: CharacterId) -> tuple[int, int]:
     """How many portraits a character shows, and how many lie in its bin."""
     row = conn.execute(
-        """
-        SELECT count(*) FILTER (WHERE deleted_at IS NULL),
-               count(*) FILTER (WHERE deleted_at > now() - make_interval(days => %s))
-        FROM public.character_portraits WHERE character_id = %s
+        f"""
+        SELECT count(*) FILTER (WHERE deleted_at IS NULL), count(*) FILTER (WHERE deleted_at > {_BIN_SINCE})
+        FROM public.character_portraits WHERE character_id = %(character)s
         """,
-        (BIN_DAYS, character_id),
+        {"days": BIN_DAYS, "character": character_id},
     ).fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
 def in_bin(conn: Connection, character_id: CharacterId, *, limit: int) -> list[Portrait]:
-    """The portraits that were removed in the last seven days, the last one first."""
+    """The portraits that were removed and are not past the bin's days, the last one first."""
     with conn.cursor(row_factory=as_portrait) as cursor:
         return cursor.execute(
             f"""
             SELECT {COLUMNS} FROM public.character_portraits p
-            WHERE p.character_id = %s AND p.deleted_at > now() - make_interval(days => %s)
-            ORDER BY p.deleted_at DESC, p.id LIMIT %s
+            WHERE p.character_id = %(character)s AND p.deleted_at > {_BIN_SINCE}
+            ORDER BY p.deleted_at DESC, p.id LIMIT %(limit)s
             """,
-            (character_id, BIN_DAYS, limit),
+            {"days": BIN_DAYS, "character": character_id, "limit": limit},
         ).fetchall()
 
 

@@ -250,28 +250,27 @@ def hold_repair(conn: Connection, job_id: JobId, *, wait: float) -> None:
 
 def write(conn: Connection, found: Sequence[Found]) -> None:
     """What is broken, by job; `broken_since` stays what it was. In the order of ids, so that two never cross."""
-    with conn.cursor() as cursor:
-        cursor.executemany(
-            """
-            INSERT INTO studio.proof_results (job_id, ended_at, row_codes, object_codes, objects_at)
-            VALUES (%(job)s, %(ended)s, %(rows)s, coalesce(%(objects)s::text[], '{}'),
-                    CASE WHEN %(objects)s::text[] IS NOT NULL THEN clock_timestamp() END)
-            ON CONFLICT (job_id) DO UPDATE SET
-                ended_at = excluded.ended_at, row_codes = excluded.row_codes, rows_at = clock_timestamp(),
-                object_codes = CASE WHEN %(objects)s::text[] IS NULL THEN studio.proof_results.object_codes
-                                    ELSE excluded.object_codes END,
-                objects_at = coalesce(excluded.objects_at, studio.proof_results.objects_at)
-            """,
-            [
-                {
-                    "job": one.job_id,
-                    "ended": one.ended_at,
-                    "rows": list(one.row_codes),
-                    "objects": list(one.object_codes) if one.object_codes is not None else None,
-                }
-                for one in sorted(found, key=lambda one: one.job_id)
-            ],
-        )
+    told = list({one.job_id: one for one in found}.values())
+    conn.execute(
+        """
+        INSERT INTO studio.proof_results AS r (job_id, ended_at, row_codes, object_codes, objects_at)
+        SELECT f.job, f.ended, string_to_array(f.rows, ','), coalesce(string_to_array(f.objects, ','), '{}'),
+            CASE WHEN f.objects IS NOT NULL THEN clock_timestamp() END
+        FROM unnest(%(jobs)s::uuid[], %(ends)s::timestamptz[], %(rows)s::text[], %(objects)s::text[])
+            AS f (job, ended, rows, objects)
+        ORDER BY f.job
+        ON CONFLICT (job_id) DO UPDATE SET
+            ended_at = excluded.ended_at, row_codes = excluded.row_codes, rows_at = clock_timestamp(),
+            object_codes = CASE WHEN excluded.objects_at IS NULL THEN r.object_codes ELSE excluded.object_codes END,
+            objects_at = coalesce(excluded.objects_at, r.objects_at)
+        """,
+        {
+            "jobs": [one.job_id for one in told],
+            "ends": [one.ended_at for one in told],
+            "rows": [",".join(one.row_codes) for one in told],
+            "objects": [None if one.object_codes is None else ",".join(one.object_codes) for one in told],
+        },
+    )
 
 
 def forget(conn: Connection, job_id: JobId) -> None:

@@ -510,6 +510,38 @@ def give_up(
     return ended
 
 
+def hold_waiting(conn: Connection, *, code: str, words: str) -> int:
+    """Fail jobs of ours that were never sent as far as this database knows, so that nobody sends them by itself; how many.
+
+    For a database that was set back: they may have been sent since. What they cost is unknown, never zero, but for those
+    that are free; a budget goes on holding their estimate. A job that somebody asked to cancel spends nothing anyway.
+    """
+    return conn.execute(
+        f"""
+        WITH held AS (
+            UPDATE public.jobs j SET status = 'failed', stage = NULL, progress = NULL, queue_position = NULL,
+                heartbeat_at = NULL, error_code = %(code)s, error_message = %(words)s
+            WHERE NOT j.cancel_requested AND {_NEVER_SENT}
+                AND NOT EXISTS (SELECT FROM public.workspace_assets a WHERE a.job_id = j.id)
+            RETURNING j.id
+        ), priced AS (
+            INSERT INTO studio.cost_entries
+                (job_id, attempt, user_id, character_id, provider, model_key, kind, amount_usd, note)
+            SELECT e.job_id, e.attempt, e.user_id, e.character_id, e.provider, e.model_key, 'computed',
+                CASE WHEN e.amount_usd = 0 THEN 0 END, 'held after a restore'
+            FROM studio.cost_entries e JOIN held ON held.id = e.job_id
+            WHERE e.kind = 'estimated' AND NOT EXISTS (
+                SELECT FROM studio.submissions s WHERE s.job_id = e.job_id AND s.attempt = e.attempt)
+            ON CONFLICT DO NOTHING
+        ), dequeued AS (
+            DELETE FROM studio_queue.pgqueuer q USING held WHERE q.dedupe_key = 'job:' || held.id::text
+        )
+        SELECT FROM held
+        """,
+        {"code": code, "words": words},
+    ).rowcount
+
+
 def mark_unknown(conn: Connection, job_ids: Sequence[JobId], *, words: str) -> list[JobId]:
     """(d) Say that the outcome is unknown; `words` has one place, for the provider's name."""
     rows = conn.execute(

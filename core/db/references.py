@@ -74,6 +74,14 @@ def get(conn: Connection, reference_id: UUID) -> StoredReference | None:
         ).fetchone()
 
 
+def holds_path(conn: Connection, path: str) -> bool:
+    """True where this connection may see an upload with that path (inside the bucket)."""
+    row = conn.execute(
+        "SELECT 1 FROM studio.reference_uploads WHERE path = %s AND deleted_at IS NULL", (path,)
+    ).fetchone()
+    return row is not None
+
+
 def recent(
     conn: Connection, person: PersonId, *, owner: PersonId | None = None, limit: int
 ) -> list[StoredReference]:

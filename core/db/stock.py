@@ -687,41 +687,66 @@ def own_hosts(conn: Connection) -> tuple[str, ...]:
 
 def find(conn: Connection, scan_id: UUID, marks: Sequence[Mark]) -> None:
     """Findings with what they point at; of one scan the first row to tell counts, and what a person accepted stays closed."""
-    if not marks:
+    told = {(f"library.{one.kind}", one.table, one.row): one for one in reversed(marks)}
+    ids = _find(conn, scan_id, told)
+    if not ids:
         return
-    fields = [{name: _plain(value) for name, value in asdict(one).items()} for one in marks]
+    # In two statements: joined in one, each finding was compared with each mark.
+    fields = [
+        {name: _plain(getattr(told[key], name)) for name in _POINTED_AT} | {"finding_id": finding_id}
+        for finding_id, key in ids
+    ]
     conn.execute(
-        """
-        WITH marks AS (
-            SELECT DISTINCT ON (m.kind, m."table", m."row") m.* FROM jsonb_to_recordset(%(marks)s::jsonb) AS m (
-                kind text, "table" text, "row" text, sentence text, bucket text, path text, other_path text,
-                table_name text, row_id text, column_name text, owner uuid, character_id uuid, job_id uuid, size bigint,
-                want_size bigint, distance integer, host text, dies_at timestamptz)
-            ORDER BY m.kind, m."table", m."row"
-        ), found AS (
-            INSERT INTO studio.findings AS f (rule, table_name, row_id, sentence)
-            SELECT 'library.' || m.kind, m."table", m."row", m.sentence FROM marks m
-            WHERE NOT EXISTS (
-                SELECT FROM studio.findings k
-                JOIN studio.stock_marks s ON s.finding_id = k.id AND (s.is_accepted OR s.scan_id = %(scan)s)
-                WHERE k.rule = 'library.' || m.kind AND k.table_name = m."table" AND k.row_id = m."row")
-            ON CONFLICT (rule, table_name, row_id) DO UPDATE SET last_seen = clock_timestamp(), times = f.times + 1,
-                sentence = excluded.sentence, mended_at = NULL, mended_by = NULL
-            RETURNING f.id, f.rule, f.table_name, f.row_id
-        )
-        INSERT INTO studio.stock_marks AS s (finding_id, scan_id, kind, bucket, path, other_path, table_name, row_id,
-            column_name, owner, character_id, job_id, size, want_size, distance, host, dies_at)
-        SELECT found.id, %(scan)s, m.kind, m.bucket, m.path, m.other_path, m.table_name, m.row_id, m.column_name, m.owner,
-            m.character_id, m.job_id, m.size, m.want_size, m.distance, m.host, m.dies_at
-        FROM found JOIN marks m ON found.rule = 'library.' || m.kind AND found.table_name = m."table" AND found.row_id = m."row"
-        ON CONFLICT (finding_id) DO UPDATE SET scan_id = excluded.scan_id, bucket = excluded.bucket, path = excluded.path,
-            other_path = excluded.other_path, table_name = excluded.table_name, row_id = excluded.row_id,
-            column_name = excluded.column_name, owner = excluded.owner, character_id = excluded.character_id,
-            job_id = excluded.job_id, size = excluded.size, want_size = excluded.want_size, distance = excluded.distance,
-            host = excluded.host, dies_at = excluded.dies_at
-        """,
+        f"""
+        INSERT INTO studio.stock_marks AS s (finding_id, scan_id, {", ".join(_POINTED_AT)})
+        SELECT m.finding_id, %(scan)s, {", ".join(f"m.{name}" for name in _POINTED_AT)}
+        FROM jsonb_to_recordset(%(marks)s::jsonb) AS m (finding_id bigint, {", ".join(" ".join(one) for one in _POINTED_AT.items())})
+        ON CONFLICT (finding_id) DO UPDATE SET scan_id = excluded.scan_id,
+            {", ".join(f"{name} = excluded.{name}" for name in _POINTED_AT if name != "kind")}
+        """.encode(),
         {"scan": scan_id, "marks": json.dumps(fields)},
     )
+
+
+# What a mark points at, and of which type: columns of studio.stock_marks.
+_POINTED_AT: Mapping[str, str] = {
+    "kind": "text",
+    **dict.fromkeys(("bucket", "path", "other_path", "table_name", "row_id", "column_name"), "text"),
+    **dict.fromkeys(("owner", "character_id", "job_id"), "uuid"),
+    **dict.fromkeys(("size", "want_size"), "bigint"),
+    "distance": "integer",
+    "host": "text",
+    "dies_at": "timestamptz",
+}
+_FindingKey = tuple[str, str, str]  # rule, table, row
+
+
+def _find(conn: Connection, scan_id: UUID, told: Mapping[_FindingKey, Mark]) -> list[tuple[int, _FindingKey]]:
+    """Write the findings of these marks; ids and keys of those that this scan or a person has not settled already."""
+    found = conn.execute(
+        """
+        INSERT INTO studio.findings AS f (rule, table_name, row_id, sentence)
+        SELECT m.rule, m."table", m."row", m.sentence
+        FROM unnest(%(rules)s::text[], %(tables)s::text[], %(rows)s::text[], %(sentences)s::text[])
+            AS m (rule, "table", "row", sentence)
+        WHERE NOT EXISTS (
+            SELECT FROM studio.findings k
+            JOIN studio.stock_marks s ON s.finding_id = k.id AND (s.is_accepted OR s.scan_id = %(scan)s)
+            WHERE k.rule = m.rule AND k.table_name = m."table" AND k.row_id = m."row")
+        ORDER BY m.rule, m."table", m."row"
+        ON CONFLICT (rule, table_name, row_id) DO UPDATE SET last_seen = clock_timestamp(), times = f.times + 1,
+            sentence = excluded.sentence, mended_at = NULL, mended_by = NULL
+        RETURNING f.id, f.rule, f.table_name, f.row_id
+        """,
+        {
+            "scan": scan_id,
+            "rules": [rule for rule, _, _ in told],
+            "tables": [table for _, table, _ in told],
+            "rows": [row for _, _, row in told],
+            "sentences": [one.sentence for one in told.values()],
+        },
+    ).fetchall()
+    return [(number, (rule, table, row)) for number, rule, table, row in found]
 
 
 def _plain(value: object) -> object:

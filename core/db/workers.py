@@ -33,3 +33,16 @@ def any_alive(conn: Connection, *, within: float) -> bool:
         (within,),
     ).fetchone()
     return bool(row and row[0])
+
+
+def is_alive_at(conn: Connection, host: str, *, within: float) -> bool:
+    """True where a worker of that host was heard of in the last `within` seconds."""
+    row = conn.execute(
+        """
+        SELECT EXISTS (SELECT FROM studio.workers
+                       WHERE host = %s AND stopped_at IS NULL
+                         AND beat_at > clock_timestamp() - make_interval(secs => %s))
+        """,
+        (host, within),
+    ).fetchone()
+    return bool(row and row[0])

@@ -165,3 +165,12 @@ class Streams(Protocol):
         Fewer bytes come where the object was replaced by a shorter one meanwhile.
         """
         ...
+
+
+@runtime_checkable
+class Prunes(Protocol):
+    """A `Storage` whose folders stand by themselves, and keep the name of whose they were when the last object is gone."""
+
+    def prune(self, bucket: str, folder: str) -> None:
+        """Remove a folder without objects, and what a crash left in it; one that holds objects stays."""
+        ...

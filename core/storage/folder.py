@@ -115,6 +115,16 @@ class FolderStorage:
         with suppress(ObjectMissing), _said_plainly("deleted"):
             self._place(checked(bucket, path)).unlink()
 
+    def prune(self, bucket: str, folder: str) -> None:
+        """As `Prunes.prune`."""
+        place = self._place(checked(bucket, f"{folder}/x")).parent
+        for below, _, names in os.walk(place, topdown=False):
+            for name in names:
+                if name.startswith(".") and name.endswith(".part"):
+                    Path(below, name).unlink(missing_ok=True)
+            with suppress(OSError):  # an object stands in it, or just came
+                Path(below).rmdir()
+
     def _place(self, address: Address) -> Path:
         """The file of an address. Raises NotAllowed where a link inside the store leads out of its bucket."""
         bucket = f"{self._root}/{address.bucket}"

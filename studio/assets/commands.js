@@ -13,6 +13,7 @@
   const command = (one) => commands.push(one);
   const possible = () => commands.filter((one) => !one.isHidden && (one.when?.() ?? true));
   const hasDesk = () => desk.id !== null;
+  const canChange = () => hasDesk() && studio.mayChange();
   const inEditor = () => document.body.dataset.room === "editor";
   const singles = () => localStorage.getItem(SINGLE) !== "off";
   const isTyping = (target) => Boolean(target.closest?.("input:not([type=radio], [type=checkbox]), textarea, select, [contenteditable]"));
@@ -40,16 +41,16 @@
     else if (!place) studio.notice("Choose a portrait first: N and P walk through them.");
   }
 
-  command({ id: "new-character", label: "New character", group: "Characters", icon: "add", when: inEditor, run: () => (studio.isDirty() ? studio.flush().then(() => studio.announce("create")) : studio.announce("create")) });
-  command({ id: "generate", label: "Generate", keys: [MOD, "Enter"], group: "Portraits", icon: "spark", when: hasDesk, run: () => document.querySelector("#gen")?.click() });
-  command({ id: "save", label: "Save now", keys: [MOD, "S"], group: "Characters", icon: "check", when: hasDesk, run: () => studio.flush() });
+  command({ id: "new-character", label: "New character", group: "Characters", icon: "add", when: () => inEditor() && studio.mayMake(), run: () => (studio.isDirty() ? studio.flush().then(() => studio.announce("create")) : studio.announce("create")) });
+  command({ id: "generate", label: "Generate", keys: [MOD, "Enter"], group: "Portraits", icon: "spark", when: canChange, run: () => document.querySelector("#gen")?.click() });
+  command({ id: "save", label: "Save now", keys: [MOD, "S"], group: "Characters", icon: "check", when: canChange, run: () => studio.flush() });
   command({ id: "next", label: "Next portrait", keys: ["N"], group: "Portraits", icon: "forward", when: hasDesk, run: () => step(1) });
   command({ id: "previous", label: "Previous portrait", keys: ["P"], group: "Portraits", icon: "back", when: hasDesk, run: () => step(-1) });
-  command({ id: "star", label: "Set as primary", keys: ["S"], group: "Portraits", icon: "star", when: hasDesk, run: star });
+  command({ id: "star", label: "Set as primary", keys: ["S"], group: "Portraits", icon: "star", when: canChange, run: star });
   command({ id: "portraits", label: "Show portraits", keys: ["1"], group: "Go to", icon: "picture", when: hasDesk, run: () => studio.setView("portraits") });
   command({ id: "scenes", label: "Show scenes", keys: ["2"], group: "Go to", icon: "layers", when: hasDesk, run: () => studio.setView("scenes") });
-  command({ id: "new-scene", label: "New scene", group: "Scenes", icon: "add", when: hasDesk, run: () => studio.announce("new-scene") });
-  command({ id: "import-cards", label: "Import character cards", group: "Characters", icon: "download", when: inEditor, run: () => studio.announce("import-cards") });
+  command({ id: "new-scene", label: "New scene", group: "Scenes", icon: "add", when: canChange, run: () => studio.announce("new-scene") });
+  command({ id: "import-cards", label: "Import character cards", group: "Characters", icon: "download", when: () => inEditor() && studio.mayMake(), run: () => studio.announce("import-cards") });
   command({ id: "export-card", label: "Export as a character card", group: "Characters", icon: "upload", when: hasDesk, run: () => studio.announce("export-card") });
   command({ id: "theme", label: "Switch between light and dark", group: "Studio", icon: "moon", run: () => studio.toggleTheme() });
   command({ id: "help", label: "Keyboard shortcuts", keys: ["?"], group: "Studio", icon: "help", run: () => help() });

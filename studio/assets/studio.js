@@ -4,6 +4,15 @@
 (() => {
   "use strict";
 
+  // Auth leads here with a message's link where its own page for it is not allowed: it belongs to that page.
+  const brought = new URLSearchParams(location.hash.slice(1));
+  if (brought.has("access_token") && brought.has("type")) {
+    const letter = location.hash;
+    history.replaceState(null, "", location.pathname + location.search);
+    location.replace("/sign-in/password" + letter);
+    return;
+  }
+
   const SVG = "http://www.w3.org/2000/svg";
   const ICONS = {
     add: "M12 5v14M5 12h14",
@@ -13,6 +22,8 @@
     close: "m6 6 12 12M18 6 6 18",
     compare: "M12 4v16M9 7H4v10h5m6-10h5v10h-5",
     copy: "M9 9h10v11H9zM15 9V4H5v11h4",
+    everywhere: "M4 5.500h12v9H4zm5 12h6m-3-3v3M20 9v10.500H10",
+    leave: "M13 5H5v14h8M10 12h10m-3.500-4 4 4-4 4",
     down: "m6.5 9.5 5.5 5.5 5.5-5.5",
     up: "m6.5 14.500 5.5-5.5 5.5 5.5",
     download: "M12 4v11m-4.5-4L12 15.5 16.5 11M5 19.5h14",
@@ -217,7 +228,10 @@
 
   const same = (one, other) => JSON.stringify(one ?? "") === JSON.stringify(other ?? "");
   let tab = sessionStorage.getItem("studio:tab") || uuid();
-  const draftKey = (id) => `studio:draft:${id}:${tab}`;
+  /* Of several people at one browser each finds their own drafts alone: the sign-in names them for us in a cookie. */
+  const whose = /(?:^|; )(?:__Host-)?studio_desk=([0-9a-f]+)/.exec(document.cookie)?.[1];
+  const personal = (key) => (whose ? `${whose}:${key}` : key);
+  const draftKey = (id) => personal(`studio:draft:${id}:${tab}`);
   sessionStorage.setItem("studio:tab", tab);
 
   // `base`: what stood under a draft that was given back, where the row has moved on since
@@ -275,7 +289,7 @@
 
   /** The drafts of a character, the oldest first. */
   function readDrafts(id) {
-    const keys = Object.keys(localStorage).filter((key) => key.startsWith(`studio:draft:${id}`));
+    const keys = Object.keys(localStorage).filter((key) => key.startsWith(personal(`studio:draft:${id}`)));
     return keys.map(readDraft).filter((draft) => draft.values).sort((one, other) => one.at.localeCompare(other.at));
   }
 
@@ -297,7 +311,7 @@
 
   /* A form that is kept as one draft (the create page, a scene): each tab has its own under `name`, so that none writes
      over another's. */
-  const formKey = (name) => `${name}:${tab}`;
+  const formKey = (name) => personal(`${name}:${tab}`);
   const ownForm = (name) => readDraft(formKey(name)).draft ?? null;
 
   /** Keep a form's draft for a reload; null drops it. */
@@ -312,7 +326,7 @@
   /** What a tab that is gone left of that form, the latest; it is this tab's from then on. Null where there is none, or
       where the form is not free for it any more (`isFree`). */
   async function leftForm(name, isFree) {
-    const others = () => Object.keys(localStorage).filter((key) => key.startsWith(`${name}:`) && key !== formKey(name));
+    const others = () => Object.keys(localStorage).filter((key) => key.startsWith(personal(`${name}:`)) && key !== formKey(name));
     if (!others().length) return null;
     const isThere = await otherTabs();
     const left = others().map(readDraft).filter((one) => one.draft && !isThere(one.tab)).sort((one, other) => one.at.localeCompare(other.at)).at(-1);
@@ -405,6 +419,23 @@
   /** News of a character that has left the desk since they were asked for. */
   const isOvertaken = (record) => Boolean(record.pushed) && desk.id !== null && record.id !== desk.id;
 
+  let roles = null; // of who is signed in; null where nobody signs in, or it is not known yet
+  const mayMake = () => roles === null || roles.includes("editor");
+  const mayChange = () => desk.facts.may_change !== false && mayMake();
+
+  /** Who may only look is offered no beginning of anything; the rows decide about each one that stands. */
+  function knowRoles(known) {
+    roles = known;
+    document.body.classList.toggle("ps-reader", !mayMake());
+    announce("roles");
+  }
+
+  /** The character on the desk can be seen no more: what stands here stays, and is not changed. */
+  function withhold(sentence) {
+    Object.assign(desk.facts, { may_change: false, may_remove: false, lost: sentence });
+    announce("facts", desk.facts);
+  }
+
   /** Decide, when a row arrives, what the form shows: Python never writes over what is being typed. */
   function fill(record, values) {
     desk.fields = record?.fields ?? desk.fields;
@@ -415,6 +446,10 @@
     }
     const sameOne = record.id === desk.id;
     if (isOvertaken(record)) return inOrder(desk.typed);
+    if (record.lost) {
+      withhold(record.lost);
+      return inOrder(desk.typed);
+    }
     desk.facts = record.facts ?? {};
     announce("facts", desk.facts);
     if (sameOne && !record.forced && (record.version <= desk.version || isDirty() || saving())) return inOrder(desk.typed);
@@ -562,18 +597,35 @@
     if (event.key.toLowerCase() === "s") (event.preventDefault(), setTimeout(flush, 50));
   });
 
+  /* ---- the session ended while the page was open ---- */
+
+  let isLeaving = false;
+
+  /** To the sign-in, and back to this very place. What is typed stands as a draft in this browser and comes back too. */
+  function signIn() {
+    if (isLeaving) return;
+    isLeaving = true;
+    document.activeElement?.blur(); // a word nobody finished is typed all the same
+    if (desk.id !== null) keepDraft();
+    const here = new URL(location.href);
+    if (desk.id !== null && document.body.dataset.room === "editor") here.searchParams.set("character", desk.id);
+    location.assign(`/sign-in?next=${encodeURIComponent(here.pathname + here.search + here.hash)}`);
+  }
+
   // a session that ended answers 401; without this a click would do nothing at all
   const plainFetch = window.fetch;
   window.fetch = async (...request) => {
     const answer = await plainFetch(...request);
-    if (answer.status === 401) location.assign("/login");
+    if (answer.status === 401) signIn();
     return answer;
   };
+  // the page a browser kept while its person was at the sign-in
+  window.addEventListener("pageshow", (event) => event.persisted && (isLeaving = false));
 
   window.studio = {
     h, icon, icons: ICONS, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, stopAfter, walkWithArrows,
-    isAway, away, back, lead, isOwn: () => true,
-    desk, changes, isDirty, edited, fill, savedAs, trying, notSaved, isOvertaken, clashes, typeOver, flush, open, same, put, putOn,
+    isAway, away, back, signIn, lead, isOwn: () => true,
+    desk, changes, isDirty, edited, fill, savedAs, trying, notSaved, isOvertaken, mayChange, mayMake, knowRoles, withhold, clashes, typeOver, flush, open, same, put, putOn,
     toggleTheme, isDark, setView, ownForm, keepForm, leftForm, badge: null,
   };
 

@@ -58,6 +58,11 @@ def theme_toggle(elem_id: str) -> gr.HTML:
     return _part("theme_toggle", elem_id=elem_id)
 
 
+def account(elem_id: str) -> gr.HTML:
+    """Who is signed in, and the ways out; only where people sign in."""
+    return _part("account", elem_id=elem_id)
+
+
 def view_switch(elem_id: str) -> gr.HTML:
     """Details or Portraits, on a phone."""
     return _part("view_switch", elem_id=elem_id)
@@ -296,6 +301,13 @@ def story(labels: Mapping[str, str]) -> gr.HTML:
     return _part("story", labels_=dict(labels))
 
 
+def sharing(server: Server) -> gr.HTML:
+    """Who works on a character, and the note above the fields of one that may only be looked at. Asks `read`, `add`,
+    `change`, `remove` and `leave`.
+    """
+    return _part("sharing", server_functions=[server])
+
+
 def publishing() -> gr.HTML:
     """The checks before a character becomes public. Value: {id, version, public, checks, done, sentence}.
 
@@ -314,9 +326,11 @@ def templates(choices: Sequence[Mapping[str, str]]) -> gr.HTML:
     return _part("templates", choices_=list(choices))
 
 
-def desk_menu(elem_id: str, *, chat: str) -> gr.HTML:
-    """What can be done with the whole character. `chat`: where its chat begins, with {character_id}, or nothing."""
-    return _part("desk_menu", elem_id=elem_id, chat_=chat)
+def desk_menu(elem_id: str, *, chat: str, shares: bool) -> gr.HTML:
+    """What can be done with the whole character. `chat`: where its chat begins, with {character_id}, or nothing;
+    `shares`: there are colleagues to share it with.
+    """
+    return _part("desk_menu", elem_id=elem_id, chat_=chat, shares_=shares)
 
 
 def back_button(elem_id: str) -> gr.HTML:

@@ -105,7 +105,7 @@ def test_a_row_that_names_a_foreign_file_has_no_picture(services, sheet, pia):
 
     assert [cell.picture for group in again.groups for cell in group.cells if cell.picture] == []
     with pytest.raises(NotAllowed):
-        contact_sheets.read("user-library/somebody/private.png", services)
+        reviews.address_of("user-library/somebody/private.png", pia, services)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from core import cleaning, findings, mending, proof
 from core.audit import findings as asked
 from core.audit.autosave import CHECK_OF, Reason
 from core.audit.findings import FindingFilter, FindingState, Key
-from core.db import activity, health, matches
+from core.db import activity, health, matches, row_rules
 from core.errors import BadRequest, NotAllowed, NotFound
 from core.stock import Kind
 from core.values import Role
@@ -92,6 +92,8 @@ WRITES = {  # where SQL writes findings by itself, and which rules
     "core/db/activity.py": set(),  # whatever it is called with; the calls are read above
     "core/db/findings.py": {reason.rule for reason in CHECK_OF},
     "core/db/stock.py": {f"library.{kind}" for kind in Kind},
+    "core/db/adoption.py": {"portrait.second_primary"},
+    "core/db/row_rules.py": {*row_rules.NAMES, *row_rules.BY_CHECKS},
 }
 
 

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from core import api
+from core.api import portraits
 from core.auth import LocalGate
 from core.settings import Settings
 from core.storage import PUBLIC_ASSETS
@@ -166,14 +167,16 @@ def test_the_page_of_the_document_shows_every_call_and_needs_nothing_but_itself(
 
 
 @pytest.fixture
-def asked(build, ana):
+def asked(build, ana, monkeypatch):
     """A studio with a portrait, another that waits, and no worker: what is asked for only waits."""
     services = build(providers=("sketch",), max_waiting=MOST_WAITING)
     done = a_finished_portrait(ana, services, a_character(ana, services))
     services.storage.put(
         PUBLIC_ASSETS, "attribute-images/age/30s-anime-0a1b2c3d.jpg", b"\xff\xd8 thirty", "image/jpeg"
     )
-    services.stopping.set()  # a call that would wait for its portrait answers as the job stands
+    monkeypatch.setattr(
+        portraits, "LONGEST_WAIT", 0.0
+    )  # a call that would wait for its portrait answers as the job stands
     return services, done
 
 

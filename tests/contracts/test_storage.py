@@ -1,8 +1,7 @@
 """What the rest of the code relies on in a storage; every backend passes the same suite.
 
-A backend joins by a fixture of its own name in STORES that gives an empty storage. A real Supabase Storage on
-this machine joins where STORAGE_TEST_URL and STORAGE_TEST_KEY (a service key) name one: what is in its buckets
-of our names is deleted.
+A backend joins by a fixture of its own name in STORES that gives an empty storage. A real Supabase project joins where
+`make test-supabase URL=…` names one: a folder of the run's own in each of its buckets is the whole storage then.
 """
 
 import contextlib
@@ -19,10 +18,11 @@ from core.errors import NotAllowed, ObjectMissing, StorageFailed
 from core.storage import BUCKETS, LIBRARY, WORKSPACE
 from core.storage.folder import FolderStorage
 from core.storage.supabase import SupabaseStorage
+from tests.supabase.given import Within, given
 
 pytest_plugins = ["tests.supabase.fix_supabase"]
 
-STORES = ["folder", "supabase", *(["real"] if "STORAGE_TEST_URL" in os.environ else [])]
+STORES = ["folder", "supabase", *(["given"] if given() else [])]
 PATH = "0f6c/portraits/11aa/22bb.png"
 
 
@@ -31,15 +31,14 @@ def folder(tmp_path):
     return FolderStorage(tmp_path / "objects")
 
 
-@pytest.fixture
-def real():
-    url, key = os.environ["STORAGE_TEST_URL"], os.environ["STORAGE_TEST_KEY"]
-    with contextlib.closing(SupabaseStorage(url, key)) as storage:
-        storage.make_buckets()
-        for bucket in BUCKETS:
-            for info in storage.list(bucket):
-                storage.delete(bucket, info.path)
-        yield storage
+@pytest.fixture(name="given")
+def given_store():
+    project = given()
+    with contextlib.closing(SupabaseStorage(project.url, project.secret_key)) as storage:
+        store = Within(storage, project.folder)
+        store.empty()
+        yield store
+        store.empty()
 
 
 @pytest.fixture(params=STORES)

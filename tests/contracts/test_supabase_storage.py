@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -25,6 +26,7 @@ from core.storage.supabase import SETUP, SupabaseStorage
 from core.values import JobStage, Role
 from tests import builders
 from tests.emulator.wire import Reply, json_reply
+from tests.fix_services import served
 from tests.supabase.objects import Stored
 from tests.supabase.storage_double import SECRET_KEY, StorageDouble
 
@@ -609,6 +611,30 @@ def test_a_portrait_goes_all_the_way_into_the_library_of_the_project(build, supa
     assert outcome.job.stage is JobStage.saved
     assert sorted(one.media_type for one in permanent.values()) == ["image/png", "image/webp"]
     assert sorted(one.etag for one in permanent.values()) == sorted(one.etag for one in temporary.values())
+
+
+def test_a_page_of_sixty_pictures_asks_the_project_for_no_link_and_a_second_view_for_no_picture(
+    build, supabase, double
+):
+    services = replace(build(providers=("sketch",)), storage=supabase)
+    addresses = [(LIBRARY, f"u1/portraits/c1/{number}.png") for number in range(60)]
+    for bucket, path in addresses:
+        supabase.put(bucket, path, b"a picture", "image/png")
+    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    double.calls.clear()
+
+    first = services.links.sign_many(addresses, now)
+    again = services.links.sign_many(addresses, now + timedelta(minutes=10))
+
+    assert double.calls == []
+    assert first == again  # so the browser shows what it has
+    assert all(link.startswith("/files/") for link in first.values())  # our own origin
+    with served(services) as site:
+        client = site.as_(None)
+        shown = [client.get(link) for link in first.values()]
+    assert [answer.content for answer in shown] == [b"a picture"] * 60
+    assert all("max-age=" in answer.headers["cache-control"] for answer in shown)
+    assert double.operations() == ["download"] * 60
 
 
 def test_who_has_no_supabase_does_not_wait_for_its_packages():

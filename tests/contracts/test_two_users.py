@@ -4,10 +4,8 @@ database, by HTTP, by the socket, or through paths written into rows of their ow
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -18,8 +16,7 @@ from psycopg import errors as pg
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
-import studio
-from core import api, autosave, characters, copies, generation, portraits, recovery
+from core import autosave, characters, copies, generation, portraits, recovery
 from core.copies import Kind
 from core.db import jobs
 from core.errors import NotAllowed, NotFound
@@ -37,6 +34,7 @@ from tests.builders import (
     work,
 )
 from tests.fix_services import TwoPeopleGate, serving
+from tests.light_page import built
 
 PORTRAIT = "/functions/v1/character-portrait"
 SECRET = b"these bytes are Ana's alone"
@@ -715,26 +713,16 @@ ACTIONS = ("primary", "rate", "cancel", "dismiss", "retry", "again")
 QUESTIONS = ("read", "running", "every", "delete", "restore")
 
 
-def mounted(services, gate):
-    """The whole application; Gradio leaves event loops behind in a thread that has none while it is built."""
-
-    async def build():
-        return studio.mount(api.build(services, gate), services, gate)
-
-    with ThreadPoolExecutor(1) as elsewhere:
-        return elsewhere.submit(asyncio.run, build()).result()
-
-
 def backend_events(client):
     """Every event of the page that runs Python, by its number, with its name and how many inputs it takes.
 
-    Left out is `create`, which takes nothing of what is sent.
+    Left out are `create` and `keep`, which make a draft of one's own, whatever else is sent.
     """
     found = client.get("/studio/config").json()["dependencies"]
     return [
         (one["id"], one["targets"][0][1], len(one["inputs"]))
         for one in found
-        if one["backend_fn"] and one["targets"][0][1] != "create"
+        if one["backend_fn"] and one["targets"][0][1] not in {"create", "keep"}
     ]
 
 
@@ -782,7 +770,7 @@ def test_no_event_of_the_page_shows_or_changes_somebody_elses_work(services, ana
     shown = {}
 
     with (
-        serving(mounted(services, gate)) as url,
+        serving(built(services, gate)) as url,
         httpx.Client(base_url=url, cookies={"who": "ben"}, timeout=30, trust_env=False) as client,
     ):
         events = backend_events(client)
@@ -821,7 +809,7 @@ def test_no_question_of_the_grid_is_answered_about_somebody_elses_work(services,
     before = everything(services)
 
     with (
-        serving(mounted(services, gate)) as url,
+        serving(built(services, gate)) as url,
         httpx.Client(base_url=url, cookies={"who": "ben"}, timeout=30, trust_env=False) as client,
     ):
         said = {what: answer_of_grid(client, what, **sent) for what in QUESTIONS}
@@ -842,7 +830,7 @@ def test_the_grid_is_told_of_its_running_tiles_and_of_every_portrait(services, a
     its = str(of_ana.character.id)
 
     with (
-        serving(mounted(services, gate)) as url,
+        serving(built(services, gate)) as url,
         httpx.Client(base_url=url, cookies={"who": "ana"}, timeout=30, trust_env=False) as client,
     ):
         whole = answer_of_grid(client, "read", character=its)
@@ -867,7 +855,7 @@ def test_what_is_refused_goes_back_to_the_page_that_showed_it_as_done(services, 
     nobodys = str(uuid4())
 
     with (
-        serving(mounted(services, gate)) as url,
+        serving(built(services, gate)) as url,
         httpx.Client(base_url=url, cookies={"who": "ana"}, timeout=30, trust_env=False) as client,
     ):
         config = client.get("/studio/config").json()
@@ -909,7 +897,9 @@ def test_the_socket_tells_nobody_of_somebody_elses_work(services, ana, ben, cust
 
         assert {message["type"] for message in told} >= {"character", "portraits", "job", "library"}
         assert heard(his) == []
-        assert heard(customers) == []
+        with pytest.raises(ConnectionClosedError) as end:  # who has no role is not even let in
+            heard(customers)
+        assert end.value.rcvd.code == 4403
 
 
 def test_a_socket_of_nobody_is_closed(app):

@@ -12,7 +12,7 @@ from core.audit.activity import Change, Key, Wanted
 from core.audit.jobs import Counted
 from core.db import activity as notes
 from core.values import Role
-from tests.builders import a_character, a_finished_portrait, a_person, one, rows
+from tests.builders import a_character, a_finished_portrait, a_person, an_event, one, rows
 
 
 @pytest.fixture
@@ -21,8 +21,7 @@ def qa(services):
 
 
 def note(services, person=None, action="job_purged", table="jobs", row="1", **values):
-    with services.db.as_user(person) if person else services.db.as_service() as conn:
-        notes.note(conn, action, table, row, **values)
+    an_event(services.db, person, action, table, row, **values)
 
 
 def page(services, person, wanted=None, **where):

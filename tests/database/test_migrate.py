@@ -1,7 +1,7 @@
 import contextlib
+import re
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -222,20 +222,23 @@ def test_databases_of_one_cluster_may_make_the_same_roles_at_once(folder, server
 
 
 def test_a_table_in_use_is_waited_for_without_blocking_its_users(folder, empty_dsn, monkeypatch):
-    monkeypatch.setattr(migrate_module, "_GIVE_WAY_AFTER", "100ms")
+    monkeypatch.setattr(migrate_module.table_locks, "WAIT_MS", 100)
     folder.add("20260101000000_table.sql", "CREATE TABLE busy (n int)")
     folder.apply(empty_dsn)
     folder.add("20260102000000_column.sql", "ALTER TABLE busy ADD COLUMN m int")
     reader = psycopg.connect(empty_dsn)
     reader.execute("SELECT * FROM busy")
-    leaving = threading.Timer(0.5, reader.close)
-    leaving.start()
+    said = []
 
-    applied = folder.apply(empty_dsn)
+    def hear(sentence):
+        said.append(sentence)
+        if "trying again" in sentence:
+            reader.close()
 
-    leaving.join()
+    applied = migrate(empty_dsn, folder=folder.path, say=hear)
+
     assert applied == ["20260102000000_column.sql"]
-    assert any("trying again" in sentence for sentence in folder.said)
+    assert any("trying again" in sentence for sentence in said)
 
 
 def test_the_missing_right_to_make_roles_is_named(folder, server, empty_dsn, ask):
@@ -360,3 +363,24 @@ def test_a_program_that_starts_does_not_adopt_a_platforms_database_by_itself(emp
 
 def test_a_database_of_our_own_may_be_brought_up_to_date_by_a_program_that_starts(dsn):
     refuse_unadopted(dsn)
+
+
+FROM_HERE = "20261122"  # part 6: from this version on, an older process may work beside the newer schema
+NARROWS = re.compile(
+    r"\b(DROP\s+(TABLE|COLUMN|SCHEMA|VIEW|TYPE)|RENAME\s+(TO|COLUMN)|ALTER\s+COLUMN\s+\w+\s+(SET\s+NOT\s+NULL|(SET\s+DATA\s+)?TYPE))",
+    re.IGNORECASE,
+)
+
+
+def test_a_migration_only_adds_so_that_an_older_worker_can_go_on_beside_it():
+    narrowing = {
+        path.name: found.group()
+        for path in sorted(migrate_module.FOLDER.glob("*.sql"))
+        if path.name >= FROM_HERE and (found := NARROWS.search(without_comments(path.read_text())))
+    }
+
+    assert narrowing == {}
+
+
+def without_comments(sql):
+    return re.sub(r"--[^\n]*", "", sql)

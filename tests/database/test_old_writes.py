@@ -15,6 +15,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import psycopg
@@ -84,16 +85,32 @@ def old(empty_dsn):
     return empty_dsn
 
 
+@pytest.fixture(scope="module")
+def worlds():
+    """The migrated databases of this module by server and kind, to be cloned; gone at its end."""
+    with contextlib.ExitStack() as stack:
+        yield {}, stack
+
+
 @pytest.fixture(params=["our own", "adopted"])
-def world(request, server):
+def world(request, server, worlds):
     """A migrated database: one we made, or the platform's with our migrations on it."""
-    with server.database("template0") as dsn:
-        if request.param == "adopted":
-            build_old(dsn)
-        migrate.migrate(dsn, supabase_url=SUPABASE, say=lambda _: None)
-        if request.param == "our own":
-            make_people(dsn)
+    made, stack = worlds
+    key = (server, request.param)
+    if key not in made:
+        dsn = stack.enter_context(server.database("template0"))
+        migrate_world(dsn, request.param)
+        made[key] = urlsplit(dsn).path[1:]
+    with server.database(made[key]) as dsn:
         yield dsn
+
+
+def migrate_world(dsn, kind):
+    if kind == "adopted":
+        build_old(dsn)
+    migrate.migrate(dsn, supabase_url=SUPABASE, say=lambda _: None)
+    if kind == "our own":
+        make_people(dsn)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.screens.browser import launch, visit
+from tests.screens.browser import launched, visit
 from tests.screenshots.__main__ import THEMES, WINDOWS
 from tests.screenshots.state import arrive, dress, standing
 from tests.screenshots.states import STATES
@@ -41,10 +41,8 @@ RUN = """async () => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = launch(playwright)
+    with sync_playwright() as playwright, launched(playwright) as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,8 @@ from core.services import Services
 from core.settings import Settings
 from tests import builders, fix_services
 from tests.fix_database import Server, Servers
-from tests.screens.browser import Watch, launch
-from tests.screens.dashboard import answers, running, settled
+from tests.screens.browser import Watch, launched, room
+from tests.screens.dashboard import answers, settled, standing
 
 # The first story of a worker makes the world.
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -119,8 +119,8 @@ def services(dsn: str, home: Path) -> Iterator[Services]:
 
 @pytest.fixture
 def url(services: Services, dsn: str, home: Path, eventually: Callable[..., None]) -> Iterator[str]:
-    """The dashboard as `make audit` starts it, over this story's world."""
-    with running(home, DATABASE_URL=dsn, TEAM_SHARING="true", SKETCH_SECONDS="0") as (address, _):
+    """The dashboard over this story's world."""
+    with standing(home, DATABASE_URL=dsn, TEAM_SHARING="true", SKETCH_SECONDS="0") as address:
         eventually(lambda: answers(address), seconds=60)
         yield address
 
@@ -128,32 +128,26 @@ def url(services: Services, dsn: str, home: Path, eventually: Callable[..., None
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     expect.set_options(timeout=20_000)
-    with sync_playwright() as playwright:
-        started = launch(playwright)
+    with sync_playwright() as playwright, launched(playwright) as started:
         yield started
-        started.close()
 
 
 @contextmanager
 def sitting(browser: Browser, url: str, look: Look) -> Generator[Page]:
     """A person's window on the dashboard; ends with what it complained about and whom it asked."""
-    context = browser.new_context(
-        viewport={"width": look.width, "height": look.height},
-        color_scheme="dark" if look.theme == "dark" else "light",
-        accept_downloads=True,
+    watch, window = (
+        Watch(),
+        {"viewport": {"width": look.width, "height": look.height}, "color_scheme": look.theme},
     )
-    page, watch = context.new_page(), Watch()
-    page.on("request", watch.see)
-    page.on("pageerror", lambda error: watch.complaints.append(str(error)))
-    page.on("console", lambda message: _hear(message, watch))
-    page.set_default_timeout(20_000)
-    page.goto(url, timeout=60_000)
-    expect(page.get_by_test_id("stHeading").or_(page.locator("h1")).first).to_be_visible(timeout=90_000)
-    settled(page)
-    try:
+    with room(browser, url, **window) as (_, page):
+        page.on("request", watch.see)
+        page.on("pageerror", lambda error: watch.complaints.append(str(error)))
+        page.on("console", lambda message: _hear(message, watch))
+        page.set_default_timeout(20_000)
+        page.goto(url, timeout=60_000)
+        expect(page.get_by_test_id("stHeading").or_(page.locator("h1")).first).to_be_visible(timeout=90_000)
+        settled(page)
         yield page
-    finally:
-        context.close()
     assert watch.complaints == []
     assert watch.outside == []
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.e2e.running_studio import RunningStudio, running_studio
 from tests.emulator import KEY, EmulatorProcess
-from tests.screens.browser import Desk, launch, visit
+from tests.screens.browser import Desk, launched, visit
 
 DESCRIPTION = (
     "A retired tram driver who restores clockwork birds and knows every timetable since 1974 by heart."
@@ -17,10 +17,8 @@ DESCRIPTION = (
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = launch(playwright)
+    with sync_playwright() as playwright, launched(playwright) as started:
         yield started
-        started.close()
 
 
 def begin_character(desk: Desk, name: str) -> None:

@@ -3,13 +3,18 @@
 import os
 import re
 import shutil
+import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from random import SystemRandom
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Error, Locator, Page, Playwright, Request, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, Request, expect
 
 QUIET = [
     "--no-sandbox",  # tests run as root in containers; the pages are our own
@@ -44,6 +49,64 @@ def find_browser(playwright: Playwright) -> str:
 def launch(playwright: Playwright) -> Browser:
     """A headless browser that asks nobody outside for anything."""
     return playwright.chromium.launch(executable_path=find_browser(playwright), args=QUIET)
+
+
+_PROFILES: dict[Browser, BrowserContext] = {}
+
+
+@contextmanager
+def launched(playwright: Playwright) -> Iterator[Browser]:
+    """As `launch`, for the windows of many tests, one after the other.
+
+    Its profile lies on a disk, so that it keeps what it compiled of our scripts (docs/decisions/0034).
+    """
+    with tempfile.TemporaryDirectory(prefix="ps-browser-", ignore_cleanup_errors=True) as profile:
+        kept = playwright.chromium.launch_persistent_context(
+            profile, executable_path=find_browser(playwright), args=QUIET, accept_downloads=True
+        )
+        browser = kept.browser
+        assert browser is not None
+        _PROFILES[browser] = kept
+        try:
+            yield browser
+        finally:
+            del _PROFILES[browser]
+            kept.close()
+
+
+_BELOW_WHAT_CLIENTS_ARE_GIVEN = (20_000, 32_000)  # ports; Linux gives clients those from 32,768 on
+
+
+@cache
+def _kept_ports() -> dict[str, int]:
+    return {}
+
+
+def usual_port(what: str) -> int:
+    """A free port for `what` to be served on, the same one each time in this process where it is free again:
+    a browser keeps compiled scripts by their address.
+    """
+    kept = _kept_ports()
+    if what not in kept or not _is_free(kept[what]):
+        kept[what] = next(port for port in _chances() if _is_free(port))
+    return kept[what]
+
+
+def _chances() -> Iterator[int]:
+    while True:
+        yield SystemRandom().randrange(*_BELOW_WHAT_CLIENTS_ARE_GIVEN)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as servers do: only a listener is in the way
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 @dataclass
@@ -110,20 +173,67 @@ class Desk:
         return tile.get_by_role("menu")
 
 
+# What a window in the kept profile can be given after it was opened; a phone's touch screen is not among it.
+_OF_A_PAGE = {"viewport", "color_scheme", "reduced_motion"}
+_WINDOW = {
+    "viewport": {"width": 1440, "height": 900},
+    "color_scheme": "light",
+    "reduced_motion": "no-preference",
+}
+_LEFT_BY_A_VISIT = (
+    "cookies,file_systems,indexeddb,local_storage,websql,service_workers,cache_storage,shared_storage"
+)
+
+
+@contextmanager
+def room(browser: Browser, origin: str, **window: object) -> Iterator[tuple[BrowserContext, Page]]:
+    """A window with own cookies and own storage, empty at first and forgotten afterwards.
+
+    It is the kept profile's where nobody sits there and it can be dressed so: its compiled scripts stay, and
+    nothing else does. Otherwise it is a new context.
+    """
+    kept = _PROFILES.get(browser)
+    if kept and len(kept.pages) == 1 and window.keys() <= _OF_A_PAGE:
+        page = kept.new_page()
+        _dress(page, _WINDOW | window)
+        try:
+            yield kept, page
+        finally:
+            _clear(kept, origin)
+    else:
+        context = browser.new_context(**(_WINDOW | window))  # pyright: ignore[reportArgumentType]
+        try:
+            yield context, context.new_page()
+        finally:
+            context.close()
+
+
+def _dress(page: Page, window: dict[str, object]) -> None:
+    page.set_viewport_size(window["viewport"])  # pyright: ignore[reportArgumentType]
+    page.emulate_media(color_scheme=window["color_scheme"], reduced_motion=window["reduced_motion"])  # pyright: ignore[reportArgumentType]
+
+
+def _clear(kept: BrowserContext, origin: str) -> None:
+    first, *visited = kept.pages
+    kept.unroute_all()
+    for page in visited:
+        page.close()
+    kept.clear_cookies()
+    kept.clear_permissions()
+    session = kept.new_cdp_session(first)
+    session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": _LEFT_BY_A_VISIT})
+    session.detach()
+
+
 @contextmanager
 def visit(browser: Browser, address: str, **window: object) -> Iterator[Desk]:
     """A fresh window (own cookies, own storage) on that address; ends with what the page complained about."""
-    context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | window))  # pyright: ignore[reportArgumentType]
-    desk = Desk(context.new_page(), Watch())
-    desk.page.on("request", desk.watch.see)
-    desk.page.on("pageerror", lambda error: desk.watch.complaints.append(str(error)))
-    desk.page.set_default_timeout(10_000)
-    desk.page.set_default_navigation_timeout(30_000)  # a first page on a busy machine
-    try:
+    parts = urlsplit(address)
+    with room(browser, f"{parts.scheme}://{parts.netloc}", **window) as (_, page):
+        desk = Desk(page, Watch())
+        desk.page.on("request", desk.watch.see)
+        desk.page.on("pageerror", lambda error: desk.watch.complaints.append(str(error)))
+        desk.page.set_default_timeout(10_000)
+        desk.page.set_default_navigation_timeout(30_000)  # a first page on a busy machine
         desk.page.goto(address, timeout=30_000)  # a machine that runs other suites too is slow to open a page
         yield desk
-    finally:
-        try:
-            context.close()
-        except Error:  # the test closed it already
-            desk.watch.complaints.append("closed early")

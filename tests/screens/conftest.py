@@ -1,11 +1,9 @@
 """The studio's page over a real server: real Postgres, real routes, Sketch as the provider."""
 
-import asyncio
 import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -16,17 +14,17 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, expect, sync_playwright
 from starlette.requests import HTTPConnection
 
-import studio
-from core import api, characters, generation, worker
+from core import characters, generation, worker
 from core import portraits as shown
-from core.auth import LOCAL_PERSON, Gate
+from core.auth import LOCAL_PERSON
 from core.db import people
 from core.portraits import Tile
 from core.services import Services, open_services
 from core.settings import Settings
 from core.values import Character, Person, PortraitRequest, Presets
-from tests.screens.browser import Desk, launch, visit
-from tests.screens.dashboard import answers, pages_on, running
+from tests.light_page import built
+from tests.screens.browser import Desk, launched, usual_port, visit
+from tests.screens.dashboard import answers, pages_on, standing
 
 DESCRIPTION = "A harbour pilot who reads the tide by smell and never once finishes a cup of coffee."
 
@@ -37,6 +35,7 @@ class DoorGate:
 
     is_open: bool = True
     is_somebody: Person = LOCAL_PERSON
+    signs_in: bool = True
 
     def person(self, conn: HTTPConnection) -> Person | None:  # noqa: ARG002 - the protocol's name
         return self.is_somebody if self.is_open else None
@@ -95,24 +94,13 @@ def eventually(holds: Callable[[], bool], *, within: float = 30) -> None:
         time.sleep(0.05)
 
 
-def built(services: Services, gate: Gate) -> FastAPI:
-    """The whole application. Gradio leaves event loops behind where none runs while a page is built, and
-    Playwright's own may run in this thread.
-    """
-
-    async def build() -> FastAPI:
-        return studio.mount(api.build(services, gate), services, gate)
-
-    with ThreadPoolExecutor(1) as elsewhere:
-        return elsewhere.submit(asyncio.run, build()).result()
-
-
 @contextlib.contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
-    """The address of an app that is being served on a free port of this machine."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    """The address of an app that is being served on this process's usual port, or on a free one."""
+    config = uvicorn.Config(
+        app, port=usual_port("studio"), log_config=None, access_log=False, timeout_graceful_shutdown=1
     )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="site")
     thread.start()
     try:
@@ -127,10 +115,8 @@ def serving(app: FastAPI) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     expect.set_options(timeout=15_000)  # what comes at all comes within that, on a busy machine too
-    with sync_playwright() as playwright:
-        started = launch(playwright)
+    with sync_playwright() as playwright, launched(playwright) as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
@@ -180,7 +166,7 @@ def pages(services: Services) -> Iterator[Callable[..., object]]:
 
 @pytest.fixture
 def dashboard(services: Services, dsn: str, tmp_path: Path, eventually: Callable[..., None]) -> Iterator[str]:
-    """The address of the dashboard, started as `make audit` starts it, on this test's database."""
-    with running(tmp_path, DATABASE_URL=dsn) as (url, _):
+    """The address of the dashboard on this test's database."""
+    with standing(tmp_path, DATABASE_URL=dsn) as url:
         eventually(lambda: answers(url), seconds=30)
         yield url

@@ -1,20 +1,24 @@
-"""The dashboard under test: a page by Streamlit's own test driver, and the whole of it as `make audit` starts it."""
+"""The dashboard under test: a page by Streamlit's own test driver, and the whole of it by `streamlit run`."""
 
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from functools import cache
 from pathlib import Path
 
+import pytest
 import streamlit as st
 from playwright.sync_api import expect
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from audit.services import standing_in
+from tests.screens import prepared
+from tests.screens.browser import usual_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,9 +38,20 @@ def opened(name, **address):
     )
     for key, value in ({"live": "false"} | address).items():
         page.query_params[key] = value
-    page.run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", _installed_components)
+        page.run()
     assert not page.exception
     return page
+
+
+_scan = manifest_scanner.scan_component_manifests
+
+
+@cache
+def _installed_components():
+    """What Streamlit finds in the metadata of all installed packages: read once, not for each page a test opens."""
+    return _scan()
 
 
 def text_of(page):
@@ -60,25 +75,38 @@ def keys_of(page):
     return {button.key for button in page.button}
 
 
-def free_port():
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+@contextlib.contextmanager
+def standing(home, **environment):
+    """The address of the dashboard, by `streamlit run` in a process that has read its libraries before."""
+    port = usual_port("dashboard")
+    process = prepared.begin(
+        ["streamlit", "run", "audit_app.py", "--server.port", str(port)],
+        {**os.environ, "STUDIO_HOME": str(home)} | prepared.NO_SEARCH | environment,
+        Path(home).parent / f"dashboard-{port}.log",  # the scan of the run reads it
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.join(30)
+    assert process.exitcode == 0, f"The dashboard ended with {process.exitcode}."
 
 
 @contextlib.contextmanager
 def running(home, *options, **environment):
-    """The dashboard as `make audit` starts it; its address and its process."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "audit_app.py", "--server.port", str(port), *options],
-        cwd=ROOT,
-        env={**os.environ, "STUDIO_HOME": str(home)} | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    """The dashboard by `streamlit run`, a command like any other; its address and its process."""
+    port = usual_port("dashboard")
+    with (
+        Path(home).parent.joinpath(f"dashboard-{port}.log").open("ab") as log
+    ):  # the scan of the run reads it
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "audit_app.py", "--server.port", str(port), *options],
+            cwd=ROOT,
+            env={**os.environ, "STUDIO_HOME": str(home)} | environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     try:
         yield f"http://127.0.0.1:{port}", process
     finally:

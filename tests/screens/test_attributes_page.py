@@ -174,7 +174,9 @@ def test_who_may_only_read_sees_the_matrix_without_its_buttons(site: Site, brows
 def test_an_editor_is_told_who_may_see_it(site: Site, browser: Browser):
     site.gate.is_somebody = builders.a_person(site.services.db, "ana", Role.editor)
     with matrix(browser, site) as desk:
-        expect(desk.page.get_by_text("Attribute images are shown to qa, product and admin.")).to_be_visible()
+        expect(
+            desk.page.get_by_text("Seeing attribute images needs the qa, product or admin role.")
+        ).to_be_visible()
 
 
 def test_the_matrix_fits_a_phone(site: Site, browser: Browser):

@@ -14,9 +14,8 @@ from audit.tables import as_csv, as_parquet
 from core import recovery
 from core.audit.activity import Wanted
 from core.auth import LOCAL_PERSON
-from core.db import activity
 from core.values import Role
-from tests.builders import a_character, a_person, a_waiting_job, one
+from tests.builders import a_character, a_person, a_waiting_job, an_event, one
 from tests.screens.browser import visit
 from tests.screens.dashboard import opened, pages_on, settled, text_of
 
@@ -27,8 +26,7 @@ def record(pages):
 
 
 def note(services, action="budget_set", table="budgets", row="b1", person=LOCAL_PERSON, **values):
-    with services.db.as_user(person) if person else services.db.as_service() as conn:
-        activity.note(conn, action, table, row, **values)
+    an_event(services.db, person, action, table, row, **values)
 
 
 @pytest.fixture

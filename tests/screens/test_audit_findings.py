@@ -13,7 +13,7 @@ from core.audit.findings import FindingFilter
 from core.auth import LOCAL_PERSON
 from core.db import activity
 from core.values import PersonId, Role
-from tests.builders import a_character, a_finished_portrait, a_person, one, rows
+from tests.builders import a_character, a_finished_portrait, a_person, an_event, one, rows
 from tests.contracts.test_proof import by_hand
 from tests.screens.browser import visit
 from tests.screens.dashboard import keys_of, pages_on, settled, text_of
@@ -150,8 +150,7 @@ def test_ticked_findings_are_set_aside_together_and_no_other(pages, services, fi
 
 def test_a_finding_is_given_to_a_colleague_by_name(pages, services, finding):
     rita = a_person(services.db, "rita", Role.qa)
-    with services.db.as_user(rita) as conn:
-        activity.note(conn, "looked", "findings", "0")  # she works here
+    an_event(services.db, rita, "looked", "findings", "0")  # she works here
     page = pages("findings", finding=str(finding))
 
     page.button(key="give").click().run()

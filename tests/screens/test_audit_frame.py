@@ -45,15 +45,6 @@ def test_every_page_opens_on_an_empty_database(pages, name):
     pages(name)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_page_says_that_the_database_is_gone_and_shows_no_false_nothing(pages, services, name):
-    services.db.close()
-
-    page = pages(name)
-
-    assert not page.exception
-
-
 def test_people_are_offered_by_what_they_own(pages, services):
     a_character(LOCAL_PERSON, services)
 

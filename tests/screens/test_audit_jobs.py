@@ -22,9 +22,10 @@ from core.audit.jobs import JobFilter
 from core.auth import LOCAL_PERSON
 from core.db.embedded import EmbeddedPostgres
 from core.values import Role
-from tests.builders import a_character, a_finished_portrait, a_waiting_job, one, rows, work
+from tests.builders import a_character, a_finished_portrait, a_person, a_waiting_job, one, rows, work
 from tests.screens.browser import visit
 from tests.screens.dashboard import ROOT, answers, opened, pages_on, pictures_of, running, settled, text_of
+from tests.sharing import share
 
 
 @pytest.fixture
@@ -353,6 +354,10 @@ def test_a_picture_of_a_foreign_folder_is_not_shown(audit, services):
 
     assert len(pictures_of(page)) == 0
     assert "somebody else" in text_of(page)
+    [[who, row]] = rows(
+        services.db, "SELECT who, row_id FROM studio.audit_events WHERE action LIKE 'foreign%'"
+    )
+    assert (who, row[:49]) == (LOCAL_PERSON.id, "user-library/11111111-0000-4000-8000-000000000001")
 
 
 def test_the_file_holds_every_job_and_nothing_a_spreadsheet_would_run(services, failed):
@@ -491,3 +496,20 @@ def test_it_refuses_to_listen_beyond_this_machine(browser, dsn, tmp_path, eventu
         with visit(browser, url) as desk:
             expect(desk.page.get_by_text("it only listens on this machine")).to_be_visible(timeout=30_000)
             expect(desk.page.get_by_role("heading", name="Jobs")).to_have_count(0)
+
+
+def test_a_colleague_who_may_look_at_a_character_is_offered_nothing_of_its_jobs(services):
+    ana, ben = (a_person(services.db, name, Role.editor) for name in ("ana", "ben"))
+    character = a_character(ana, services)
+    failed, waiting = (a_waiting_job(ana, services, character).job_id for _ in range(2))
+    with services.db.as_service() as conn:
+        conn.execute("UPDATE jobs SET status = 'failed' WHERE id = %s", (failed,))
+    share(character, ana, ben, services)
+
+    def offered(person):
+        with pages_on(services, person) as pages:
+            found = [pages("jobs", job=str(job)) for job in (failed, waiting)]
+        return [[one.key for one in page.button if one.key.startswith("do_")] for page in found]
+
+    assert offered(ana) == [["do_retry", "do_another"], ["do_cancel"]]
+    assert offered(ben) == [[], []]

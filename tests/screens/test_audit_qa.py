@@ -237,6 +237,8 @@ def test_a_picture_of_a_foreign_folder_is_not_shown(audit, services, sample):
 
     assert "somebody else" in text_of(page)
     assert len(pictures_of(page)) == 0
+    noted = one(services.db, "SELECT row_id FROM studio.audit_events WHERE action = 'foreign_path_refused'")
+    assert noted == "user-library/11111111-0000-4000-8000-000000000001/x.png"
 
 
 def test_what_people_wrote_never_becomes_part_of_the_page(audit, services, sample):

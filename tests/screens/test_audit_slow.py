@@ -47,6 +47,10 @@ READS: Mapping[str, Slow] = {
     "costs": Slow(tables=("studio.cost_entries",), stands=("Costs",)),
     "activity": Slow(tables=("studio.audit_events",), stands=("Activity",)),
     "system": Slow(tables=("studio.workers",), stands=("System", "Schema")),
+    "people": Slow(tables=("studio.audit_events",), stands=("People", "one local person")),
+    "models": Slow(tables=("studio.model_prices",), stands=("Models",)),
+    "providers": Slow(tables=("studio.provider_state",), stands=("Providers",)),
+    "settings": Slow(tables=("studio.budgets",), stands=("Settings", "The team's own options")),
 }
 
 

@@ -15,7 +15,7 @@ from core import findings, proof, recovery
 from core.demo.manifest import Page, Repair
 from core.recovery import Action
 from tests.screens.browser import visit
-from tests.screens.dashboard import answers, keys_of, pages_on, pictures_of, running, settled, text_of
+from tests.screens.dashboard import answers, keys_of, pages_on, pictures_of, settled, standing, text_of
 
 pytest_plugins = ["tests.fix_demo"]
 pytestmark = pytest.mark.timeout(600)  # the first test of a run makes the world
@@ -133,8 +133,8 @@ def test_the_system_page_tells_the_worker_that_is_gone_from_the_one_that_left(pa
 
 @pytest.fixture
 def dashboard(demo_services, tmp_path, eventually):
-    """The dashboard on the demo world, as `make audit` starts it."""
-    with running(tmp_path / "home", DATABASE_URL=demo_services.db.dsn) as (url, _):
+    """The dashboard on the demo world."""
+    with standing(tmp_path / "home", DATABASE_URL=demo_services.db.dsn) as url:
         eventually(lambda: answers(url), seconds=30)
         yield url
 

@@ -120,8 +120,8 @@ def test_a_draft_can_be_discarded(desk: Desk, site: Site, character: Character):
     desk.name.fill("Mira by mistake")
     desk.reload()
 
+    # The line stays cut: the browser would send what hangs in it as soon as it were mended.
     desk.page.get_by_role("button", name="Discard it").click()
-    desk.page.unroute(CUT)
 
     expect(desk.name).to_have_value("Mira Vantongeren")
     assert drafts(desk) == 0

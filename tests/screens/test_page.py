@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 
 from core.events import RESYNC
 from core.values import Character
-from tests.screens.browser import Desk, visit
+from tests.screens.browser import Desk, room, visit
 from tests.screens.conftest import Site
 
 HOSTILE = (
@@ -71,18 +71,17 @@ def test_the_page_asks_no_other_host_for_anything(desk: Desk):
 def test_a_page_holds_no_heartbeat_and_twelve_tabs_open_at_once(
     site: Site, character: Character, browser: Browser
 ):
-    context = browser.new_context()
-    pages = [context.new_page() for _ in range(12)]
+    with room(browser, site.url) as (context, first):
+        pages = [first, *(context.new_page() for _ in range(11))]
 
-    for page in pages:
-        page.goto(site.address(character))
-        expect(page.locator("body.ps-ready")).to_be_attached(timeout=20_000)
+        for page in pages:
+            page.goto(site.address(character))
+            expect(page.locator("body.ps-ready")).to_be_attached(timeout=20_000)
 
-    assert pages[0].evaluate("window.gradio_config.connect_heartbeat") is False
-    site.change(character, role="Seen in every tab")
-    for page in pages:
-        expect(page.get_by_label("Role")).to_have_value("Seen in every tab")
-    context.close()
+        assert pages[0].evaluate("window.gradio_config.connect_heartbeat") is False
+        site.change(character, role="Seen in every tab")
+        for page in pages:
+            expect(page.get_by_label("Role")).to_have_value("Seen in every tab")
 
 
 def test_the_page_carries_its_policy_and_its_files_are_kept_by_the_browser(site: Site):
@@ -303,16 +302,15 @@ def test_the_width_of_the_details_is_kept_within_its_limits(desk: Desk):
     expect(edge).to_have_attribute("aria-valuenow", "480")
 
 
-@pytest.mark.parametrize("width", [360, 390, 768, 1024, 1440, 1920])
-def test_nothing_is_wider_than_the_window(width: int, site: Site, character: Character, browser: Browser):
-    with visit(browser, site.address(character), viewport={"width": width, "height": 844}) as desk:
-        desk.settle()
+def test_nothing_is_wider_than_the_window(desk: Desk):
+    for width in (360, 390, 768, 1024, 1440, 1920):
+        desk.page.set_viewport_size({"width": width, "height": 844})
+        expect(desk.page.get_by_role("button", name="Generate")).to_be_in_viewport(ratio=1)
 
-        assert desk.page.evaluate("document.documentElement.scrollWidth") <= width
-        generate = desk.page.get_by_role("button", name="Generate").bounding_box()
-        assert generate is not None
-        assert generate["x"] + generate["width"] <= width
-        assert generate["y"] + generate["height"] <= 844
+        assert desk.page.evaluate("[innerWidth, document.documentElement.scrollWidth <= innerWidth]") == [
+            width,
+            True,
+        ]
 
 
 def test_a_phone_shows_details_or_portraits_and_saves_below(
@@ -371,7 +369,7 @@ def test_who_is_not_signed_in_is_sent_to_the_sign_in(site: Site):
     answer = httpx.get(f"{site.url}/studio/")
 
     assert answer.status_code == 303
-    assert answer.headers["Location"] == "/login"
+    assert answer.headers["Location"] == "/sign-in?next=%2Fstudio%2F"
 
 
 def test_an_event_is_refused_once_the_session_has_ended(site: Site, character: Character):
@@ -388,9 +386,10 @@ def test_an_event_is_refused_once_the_session_has_ended(site: Site, character: C
 
 
 def test_no_handler_is_listed_for_programs(site: Site):
-    listed = httpx.get(f"{site.url}/studio/gradio_api/info").json()
+    listed = httpx.get(f"{site.url}/studio/gradio_api/info")
 
-    assert listed == {"named_endpoints": {}, "unnamed_endpoints": {}}
+    assert listed.status_code == 404
+    assert "endpoints" not in listed.text
 
 
 def test_building_the_page_writes_nothing_beside_the_source(site: Site):

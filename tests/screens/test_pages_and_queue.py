@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -80,7 +81,8 @@ def test_every_page_asks_for_the_sign_in_and_carries_the_policy(site: Site, path
 
     assert inside.status_code == 200
     assert "frame-ancestors 'none'" in inside.headers["Content-Security-Policy"]
-    assert (outside.status_code, outside.headers["Location"]) == (303, "/login")
+    back = quote(f"/studio/{path}", safe="")
+    assert (outside.status_code, outside.headers["Location"]) == (303, f"/sign-in?next={back}")
 
 
 def test_a_slash_at_the_end_leads_to_the_page_and_keeps_what_is_looked_for(site: Site):

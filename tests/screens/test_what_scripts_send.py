@@ -42,11 +42,11 @@ def test_what_is_no_short_list_of_ids_is_refused(sent: object):
 )
 def test_fields_the_editor_does_not_have_or_cannot_hold_are_refused(sent: object):
     with pytest.raises(BadRequest):
-        editor._changes(event(changes=sent))
+        editor.sent_fields(event(changes=sent))
 
 
 def test_text_arrives_as_text_and_an_emptied_role_as_none():
-    changes = editor._changes(event(changes={"name": 12, "role": "  ", "appearance_tags": ["a", 3]}))
+    changes = editor.sent_fields(event(changes={"name": 12, "role": "  ", "appearance_tags": ["a", 3]}))
 
     assert changes == {"name": "12", "role": None, "appearance_tags": ("a", "3")}
 
@@ -85,11 +85,11 @@ def test_a_bug_is_an_apology_on_the_page_and_shows_nothing_of_itself():
 @pytest.mark.parametrize("sent", [{"alternate_greetings": "hello"}, {"voice_examples": ["x"] * 1000}])
 def test_lists_of_texts_come_as_lists_of_a_bounded_length(sent: object):
     with pytest.raises(BadRequest):
-        editor._changes(event(changes=sent))
+        editor.sent_fields(event(changes=sent))
 
 
 def test_an_emptied_choice_and_an_emptied_list_are_nothing():
-    changes = editor._changes(event(changes={"voice_tone": "", "forbidden_phrases": []}))
+    changes = editor.sent_fields(event(changes={"voice_tone": "", "forbidden_phrases": []}))
 
     assert changes == {"voice_tone": None, "forbidden_phrases": ()}
 

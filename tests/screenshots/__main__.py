@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.screens.browser import launch, visit
-from tests.screenshots import dashboard
+from tests.screenshots import dashboard, team
 from tests.screenshots.state import State, arrive, dress, standing
 from tests.screenshots.states import STATES
 from tests.screenshots.world import World, made_up
@@ -36,6 +36,7 @@ def main(words: Sequence[str]) -> None:
     chosen = {name: state for name, state in STATES.items() if not named or any(one in name for one in named)}
     folder.mkdir(parents=True, exist_ok=True)
     dashboard.take(named, folder)
+    team.take(named, folder)
     if not chosen:
         return
     with made_up() as world, sync_playwright() as playwright:

@@ -7,7 +7,18 @@ import threading
 from collections.abc import Iterator, Sequence
 from uuid import UUID, uuid4
 
-from core import attributes, characters, generation, library, line, portraits, references, reviews, running
+from core import (
+    attributes,
+    characters,
+    generation,
+    library,
+    line,
+    members,
+    portraits,
+    references,
+    reviews,
+    running,
+)
 from core.auth import LOCAL_PERSON
 from core.errors import ProviderRejected
 from core.library import Wanted
@@ -25,6 +36,7 @@ from core.values import (
 from tests import builders
 from tests.screens.conftest import eventually
 from tests.screenshots.world import QUICK, SLOW, World
+from tests.sharing import share
 
 _SIGN_OF_LIFE = 0.3  # seconds between two of a colleague's page
 
@@ -79,6 +91,26 @@ def in_company(world: World) -> Iterator[None]:
     yield
     gone.set()
     thread.join()
+
+
+@contextlib.contextmanager
+def shared(world: World) -> Iterator[None]:
+    """Two colleagues work on the hero: one edits, the guest may only look."""
+    services = world.apart.services
+    for member, can_edit in ((world.colleague, True), (world.apart.guest, False)):
+        share(world.hero, LOCAL_PERSON, member, services, can_edit=can_edit)
+    yield
+    for member in (world.colleague, world.apart.guest):
+        members.remove(world.hero.id, member.id, LOCAL_PERSON, services)
+
+
+@contextlib.contextmanager
+def looked_at(world: World) -> Iterator[None]:
+    """It is the guest who has the hero open."""
+    with shared(world):
+        world.apart.gate.is_somebody = world.apart.guest
+        yield
+        world.apart.gate.is_somebody = LOCAL_PERSON
 
 
 @contextlib.contextmanager

@@ -19,13 +19,14 @@ WINDOWS = ("desktop", "phone")
 class State:
     """`whose` names the character in the address (hero, empty, other or nobody), `path` the page, "" the editor.
 
-    `given` is what holds in the world while the state is looked at, `meanwhile` what happens after the steps, and
+    `apart` is the studio in which nobody shares. `given` is what holds in the world while the state is looked at, `meanwhile` what happens after the steps, and
     `shows` what is seen once the state is reached.
     """
 
     steps: Callable[[Page], None] = lambda _page: None
     whose: str = "hero"
     path: str = ""
+    apart: bool = False
     given: Callable[[World], AbstractContextManager[None]] | None = None
     meanwhile: Callable[[World], None] | None = None
     shows: str = ""
@@ -36,7 +37,7 @@ class State:
 def standing(world: World, state: State) -> Iterator[str]:
     """The address a state begins on, for as long as what it needs holds."""
     character = {"hero": world.hero, "empty": world.empty, "other": world.other}.get(state.whose)
-    where = f"{world.url}/studio/{state.path}"
+    where = f"{world.apart.url if state.apart else world.url}/studio/{state.path}"
     if character is not None and not state.path.startswith(("library", "attributes")):
         where += f"?character={character.id}"
     with state.given(world) if state.given else contextlib.nullcontext():

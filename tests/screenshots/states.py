@@ -151,6 +151,11 @@ def _menu(page: Page) -> None:
     page.get_by_role("button", name="More for this character").click()
 
 
+def _share(page: Page) -> None:
+    page.get_by_role("button", name="More for this character").click()
+    page.get_by_role("menuitem", name="Share").click()
+
+
 def _suggest(page: Page) -> None:
     _details(page)
     page.get_by_role("button", name="Suggest: Description", exact=True).click()
@@ -252,6 +257,12 @@ STATES: Mapping[str, State] = {
     "publish-refused": State(steps=_publish, whose="empty", shows="[data-testid=publishing]"),
     "preview": State(steps=_preview, shows="[data-testid=preview]"),
     "templates": State(steps=_templates, shows="[data-testid=templates]"),
+    "sharing": State(
+        steps=_share, apart=True, given=given.shared, shows="[data-testid=sharing] [data-testid=member]"
+    ),
+    "editor-look-only": State(
+        steps=_details, apart=True, given=given.looked_at, shows="[data-testid=look-note]"
+    ),
     "history": State(steps=_story, whose="other", shows="[data-testid=version]"),
     "suggestion": State(steps=_suggest, shows="[data-testid=proposal]"),
     "suggestions": State(steps=_suggest_all, whose="other", shows="[data-testid=proposal]"),

@@ -77,6 +77,17 @@ class World:
     other: Character
     empty: Character
     colleague: Person
+    apart: Apart
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A second studio over the same world, in which nobody sees another's characters unasked; `guest` is an editor."""
+
+    url: str
+    services: Services
+    gate: DoorGate
+    guest: Person
 
 
 @contextlib.contextmanager
@@ -98,7 +109,25 @@ def made_up() -> Iterator[World]:
             gate, workshop = DoorGate(), Workshop(settings)
             with contextlib.closing(workshop), serving(built(services, gate)) as url:
                 workshop.pace(QUICK)
-                yield World(url, services, gate, workshop, *_cast(services))
+                cast = _cast(services)
+                with _apart(settings, services) as apart:
+                    yield World(url, services, gate, workshop, *cast, apart)
+
+
+@contextlib.contextmanager
+def _apart(settings: Settings, services: Services) -> Iterator[Apart]:
+    guest, gate = builders.a_person(services.db, "Ben Okafor", Role.editor), DoorGate()
+    with services.db.as_service() as conn:  # as they sign in
+        conn.execute(
+            "UPDATE auth.users SET email = lower(replace(substr(email, 1, strpos(email, '-') - 1), ' ', '.')) || '@studio.invalid'"
+            " WHERE id <> %s",
+            [LOCAL_PERSON.id],
+        )
+    with (
+        open_services(settings.model_copy(update={"team_sharing": False})) as alone,
+        serving(built(alone, gate)) as url,
+    ):
+        yield Apart(url, alone, gate, guest)
 
 
 def _cast(services: Services) -> tuple[Character, Character, Character, Person]:

@@ -10,25 +10,22 @@ Not played, because nothing was recorded of it or nothing here asks for it: list
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
 import jwt
 
-from tests.emulator.wire import Loss, Reply, Request, Server, json_reply
+from tests.emulator.wire import Loss, Reply, Request, json_reply
 from tests.supabase import answers
 from tests.supabase.objects import BUCKET_NAME, Bucket, Stored, checked_key, now, read_form
+from tests.supabase.running import Closing, Running
 
 PREFIX = "/storage/v1"
 SECRET = "the double's own secret, long enough for HS256"
@@ -70,7 +67,7 @@ class Call:
     request: Request
 
 
-class StorageDouble:
+class StorageDouble(Closing):
     """A running server; `url` is the project's address. A context manager."""
 
     def __init__(self, *, gateway: bool = True) -> None:
@@ -80,14 +77,12 @@ class StorageDouble:
         self.policies: dict[str, set[str]] = {}
         self.most = 50 * 1024 * 1024  # bytes, for every bucket
         self.wait = 0.0  # seconds before each answer
+        self.claims_of: Callable[[str], dict[str, object]] = _claims_of_token  # of a person's token
         self.calls: list[Call] = []
         self._gateway = gateway
         self._faults: deque[Fault] = deque()
-        self._loop = asyncio.new_event_loop()
-        self._server = Server(self)
-        self._thread = threading.Thread(target=self._loop.run_forever, name="storage double", daemon=True)
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._run(self._server.open(0))}"
+        self._running = Running(self, "storage double")
+        self.url = self._running.url
 
     # --- what a test says to it
 
@@ -116,23 +111,7 @@ class StorageDouble:
 
     def close(self) -> None:
         """Stop answering; safe twice."""
-        if self._loop.is_closed():
-            return
-        self._run(self._server.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _run(self, coroutine: object) -> object:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+        self._running.close()
 
     # --- what the server calls
 
@@ -373,7 +352,7 @@ class StorageDouble:
         if self._gateway and token == self.secret_key:
             return Caller("service_role")
         try:
-            claims = jwt.decode(token, SECRET, algorithms=["HS256"])
+            claims = self.claims_of(token)
         except jwt.ExpiredSignatureError:
             caller = Caller("anon", refused=EXPIRED)
         except jwt.InvalidTokenError:
@@ -466,6 +445,10 @@ def _link(stored: Stored, seconds: int) -> str:
     # As a browser's encodeURI has it: a question mark in a key stays one, and breaks the link.
     shown = quote(place, safe="/!-.*'()&$@=;:+,?")
     return f"/object/sign/{shown}?token={_token(place, seconds, scope='download')}"
+
+
+def _claims_of_token(token: str) -> dict[str, object]:
+    return jwt.decode(token, SECRET, algorithms=["HS256"])
 
 
 def _claims_of_link(request: Request, scope: str, bucket: str, path: str) -> dict[str, object]:

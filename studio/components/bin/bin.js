@@ -1,4 +1,4 @@
-/* Portraits that were deleted in the last seven days. The value is {character_id, items, asked}; fires 'look'
+/* Portraits that were deleted and are not erased yet. The value is {character_id, items, asked}; fires 'look'
    {character} and 'restore' {ids, character, limit}. */
 const studio = window.studio;
 const { h, icon } = studio;
@@ -47,16 +47,16 @@ function tile(one) {
 function body() {
   if (items().length) return h("ul", { class: "bn-list", role: "list" }, ...items().map(tile));
   if (waits) return h("p", { class: "bn-none" }, "Looking\u2026");
-  return h("p", { class: "bn-none" }, icon("trash"), h("b", {}, "The bin is empty"), h("span", {}, "A deleted portrait stays here for seven days, and then it is erased."));
+  return h("p", { class: "bn-none" }, icon("trash"), h("b", {}, "The bin is empty"), h("span", {}, "A deleted portrait stays here for at least seven days, and then it is erased."));
 }
 
 function draw() {
   const focused = box.contains(document.activeElement) ? document.activeElement.className : "";
   const ids = items().map((one) => one.id);
   box.replaceChildren(h("section", { class: "bn-card" },
-    h("header", {}, h("h2", { id: "bn-title" }, "Bin"), h("span", {}, ids.length ? "Kept for seven days after deleting." : ""), h("button", { type: "button", class: "cm-close bn-close", "aria-label": "Close", onclick: close }, icon("close"))),
+    h("header", {}, h("h2", { id: "bn-title" }, "Bin"), h("span", {}, ids.length ? "Kept for at least seven days after deleting." : ""), h("button", { type: "button", class: "cm-close bn-close", "aria-label": "Close", onclick: close }, icon("close"))),
     body(),
-    ids.length ? h("footer", {}, h("span", { "aria-live": "polite" }, chosen.size ? `${chosen.size} selected` : "Press the ones you want back."),
+    ids.length && studio.mayChange() ? h("footer", {}, h("span", { "aria-live": "polite" }, chosen.size ? `${chosen.size} selected` : "Press the ones you want back."),
       h("button", { type: "button", class: "ps-button", onclick: () => restore(ids) }, "Restore all"),
       h("button", { type: "button", class: "ps-button ps-primary", disabled: chosen.size === 0, onclick: () => restore([...chosen]) }, "Restore")) : ""));
   if (focused && !box.contains(document.activeElement)) box.querySelector(".bn-close").focus();

@@ -2,7 +2,8 @@
 const { desk, on } = window.studio;
 const OVER = ["completed", "failed", "cancelled"];
 const CALM = 120; // ms: a burst of messages becomes one question now and one at the end
-const SIGNED_OUT = 4401; // the studio is there, and asks who is there: the next click leads to the sign-in
+const SIGNED_OUT = 4401; // the session has ended, or its rights have changed
+const NO_ROLE = 4403; // the studio is there, and lets nobody in: the next click says why
 let socket = null;
 let pause = 500;
 let leaving = false;
@@ -33,6 +34,7 @@ function receive(message) {
   if (message.type === "resync") return resync();
   window.studio.announce("pushed", message); // to whatever else is on the page
   if (desk.id === null || message.character_id !== desk.id) return;
+  if (message.type === "members" && message.mine) (soon("record"), message.op === "delete" || soon("tiles")); // what one may do with it
   if (message.type === "character") (soon("record"), window.studio.announce("character"));
   if (message.type === "portraits" || message.type === "job") soon(isProgress(message) ? "running" : "tiles");
 }
@@ -52,7 +54,8 @@ function connect() {
   socket.onmessage = (event) => receive(JSON.parse(event.data));
   socket.onclose = (event) => {
     if (leaving) return;
-    if (event.code !== SIGNED_OUT) window.studio.away();
+    if (event.code === SIGNED_OUT) return window.studio.signIn();
+    if (event.code !== NO_ROLE) window.studio.away();
     setTimeout(connect, pause);
     pause = Math.min(pause * 2, 15000);
   };

@@ -27,7 +27,7 @@ function ago(iso) {
 
 function entry(card) {
   const open = () => (menu.close(true), card.id === studio.desk.id || studio.open(card.id));
-  const words = h("span", { class: "cp-words" }, h("b", {}, card.name), h("small", {}, `${card.mine ? "" : "shared \u00b7 "}changed ${ago(card.updated_at)}`));
+  const words = h("span", { class: "cp-words" }, h("b", {}, card.name), h("small", {}, `${card.mine ? "" : `shared by ${card.owner_name || "a colleague"} \u00b7 `}changed ${ago(card.updated_at)}`));
   const mark = card.id === studio.desk.id ? icon("check") : null;
   return h("li", {}, h("button", { type: "button", class: "cp-entry", "aria-current": card.id === studio.desk.id ? "true" : null, onclick: open }, avatar(card.thumb_url), words, mark));
 }
@@ -104,6 +104,7 @@ list.addEventListener("scroll", askMore);
 studio.walkWithArrows(panel, "input, .cp-entry, .cp-begin button");
 studio.on("values", renderButton);
 studio.on("shown", () => (renderButton(), renderList()));
+studio.on("push", (message) => message.type === "members" && trigger("find", { search: search.value.trim() }));
 studio.on("face", (next) => ((face = next), renderButton()));
 watch("value", () => {
   const isTyped = props.value?.search === search.value.trim(); // else an answer to words that were typed over meanwhile

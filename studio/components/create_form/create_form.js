@@ -160,12 +160,15 @@ const state = h("span", { class: "cr-state", role: "status", "data-testid": "cre
 const saveButton = button("Save", () => save(), { kind: "ps-primary", "data-testid": "create-save" });
 const goOn = button("On to the editor", toEditor, { symbol: "forward" });
 bar.append(state, goOn, saveButton);
+studio.on("roles", renderBar);
 
 function renderBar() {
   const name = (page.typed.name ?? "").trim();
   studio.announce("heading", { title: page.id ? `Edit ${name || "Untitled"}` : "Create a character" });
-  state.dataset.state = saving ? "saving" : isDirty() ? "unsaved" : page.id ? "saved" : "new";
-  state.textContent = { saving: "Saving\u2026", unsaved: "Not saved yet, kept in this browser", saved: "Saved", new: "" }[state.dataset.state];
+  const looks = page.may_change === false || !studio.mayMake();
+  state.dataset.state = looks ? "look" : saving ? "saving" : isDirty() ? "unsaved" : page.id ? "saved" : "new";
+  document.body.classList.toggle("ps-create-look", looks); // what begins or pays is not offered
+  state.textContent = { look: "You may look at this, and not change it.", saving: "Saving\u2026", unsaved: "Not saved yet, kept in this browser", saved: "Saved", new: "" }[state.dataset.state];
   saveButton.disabled = Boolean(saving) || (page.id ? !isDirty() : false);
 }
 

@@ -23,23 +23,25 @@ async function remove() {
 const ACTIONS = [
   { label: "Preview", icon: "eye", place: "row", run: () => studio.announce("open-preview") },
   { label: "Start chat", icon: "chat", place: "row", unless: () => !props.chat_, run: () => studio.visit(props.chat_) },
-  { label: "Suggest all", long: "Suggest every field", icon: "spark", run: () => studio.announce("suggest", { wanted: "all" }) },
-  { label: "Sort out tags", long: "Suggest tags", icon: "swap", run: () => studio.announce("suggest", { wanted: "tags" }) },
-  { label: "Start from a template", icon: "layers", always: true, run: () => studio.announce("open-templates") },
-  { label: "Import cards", long: "Import character cards", icon: "download", always: true, run: () => studio.announce("import-cards") },
+  { label: "Suggest all", long: "Suggest every field", icon: "spark", unless: () => !studio.mayChange(), run: () => studio.announce("suggest", { wanted: "all" }) },
+  { label: "Sort out tags", long: "Suggest tags", icon: "swap", unless: () => !studio.mayChange(), run: () => studio.announce("suggest", { wanted: "tags" }) },
+  { label: "Start from a template", icon: "layers", always: true, unless: () => !studio.mayMake(), run: () => studio.announce("open-templates") },
+  { label: "Import cards", long: "Import character cards", icon: "download", always: true, unless: () => !studio.mayMake(), run: () => studio.announce("import-cards") },
   { label: "Export", long: "Export character card", icon: "upload", run: () => studio.announce("export-card") },
+  { label: "Share", long: "Share\u2026", icon: "share", unless: () => !props.shares_ || desk.facts.lost, run: () => studio.announce("open-sharing") },
   { label: "History", icon: "clock", run: () => studio.announce("open-story") },
-  { label: "Duplicate", icon: "duplicate", run: duplicate },
-  { label: "Delete", icon: "trash", danger: true, run: remove },
+  { label: "Duplicate", icon: "duplicate", unless: () => desk.facts.lost || !studio.mayMake(), run: duplicate },
+  { label: "Delete", icon: "trash", danger: true, unless: () => desk.facts.may_remove === false, run: remove },
 ];
 
 const shown = () => ACTIONS.filter((action) => (action.always || desk.id !== null) && !action.unless?.());
+const turns = () => (studio.mayChange() ? [publishing()] : []);
 const publishing = () => ({ label: desk.facts.public ? "Public" : "Publish", icon: "globe", place: "row", main: !desk.facts.public, run: () => studio.announce("open-publishing") });
 
 let drawn = "";
 /** Drawn anew only where it says something else: a button that is replaced would lose the focus. */
 function drawRow() {
-  const actions = desk.id === null ? shown().map((action) => ({ ...action, place: "row" })) : [...shown().filter((action) => action.place === "row"), publishing()];
+  const actions = desk.id === null ? shown().map((action) => ({ ...action, place: "row" })) : [...shown().filter((action) => action.place === "row"), ...turns()];
   const face = JSON.stringify([desk.id === null, actions.map((action) => action.label)]);
   if (face === drawn) return;
   drawn = face;
@@ -54,7 +56,7 @@ function item(action) {
 }
 
 function drawMenu() {
-  const actions = desk.id === null ? shown() : [publishing(), ...shown()];
+  const actions = desk.id === null ? shown() : [...turns(), ...shown()];
   menu.replaceChildren(...actions.map(item));
 }
 
@@ -71,5 +73,6 @@ menu.addEventListener("keydown", (event) => {
   if (event.key === "Tab") popover.close();
 });
 studio.on("facts", drawRow);
+studio.on("roles", drawRow);
 studio.on("shown", drawRow);
 drawRow();

@@ -223,6 +223,7 @@ function askForUntag() {
 /* ---- choosing pictures ---- */
 
 function choose(id, event) {
+  if (!studio.mayMake()) return; // all that is done with several changes them
   const ids = shown().map((item) => item.id);
   if (event?.shiftKey && anchor && ids.includes(anchor)) {
     const [from, to] = [ids.indexOf(anchor), ids.indexOf(id)].sort((a, b) => a - b);
@@ -245,7 +246,7 @@ function mark() {
   if (!chosen.size) return;
   const ids = [...chosen];
   const act = (words, symbol, run, kind = "") => button(words, run, { symbol, kind: `ps-small ${kind}` });
-  const acts = inBin()
+  const acts = !studio.mayMake() ? [] : inBin()
     ? [act("Restore", "undo", () => putBack(ids), "ps-primary")]
     : [act("Tag", "tag", askForTag), act("Untag", "untag", askForUntag), act("Delete", "trash", () => remove(ids), "ps-danger")];
   const held = many.contains(document.activeElement) ? document.activeElement.textContent : null;
@@ -285,8 +286,8 @@ function emptyWords() {
   if (failed) return [icon("alert"), h("b", {}, "The library could not be read"), h("p", {}, failed), button("Try again", () => ((failed = ""), fetchFirst()))];
   if (isNarrowed()) return [icon("search"), h("b", {}, "Nothing matches"), h("p", {}, "No saved picture has all of this. Try fewer words, or take a filter away."), button("Clear search and filters", () => ((query = { ...EMPTY, tab: query.tab }), look()))];
   if (inBin()) return [icon("trash"), h("b", {}, "The bin is empty"), h("p", {}, "Deleted pictures stay here for at least 7 days, and can be restored.")];
-  if (query.tab === "characters") return [icon("person"), h("b", {}, "No portraits yet"), h("p", {}, "Portraits of characters appear here by themselves once they are generated."), h("a", { class: "ps-button ps-primary", href: "/studio/create" }, "Create a character")];
-  return [icon("library"), h("b", {}, "Nothing saved yet"), h("p", {}, "Every picture you generate is kept here by itself."), h("a", { class: "ps-button ps-primary", href: "/studio/create" }, "Create a character")];
+  if (query.tab === "characters") return [icon("person"), h("b", {}, "No portraits yet"), h("p", {}, "Portraits of characters appear here by themselves once they are generated."), h("a", { class: "ps-button ps-primary ps-begin", href: "/studio/create" }, "Create a character")];
+  return [icon("library"), h("b", {}, "Nothing saved yet"), h("p", {}, "Every picture you generate is kept here by itself."), h("a", { class: "ps-button ps-primary ps-begin", href: "/studio/create" }, "Create a character")];
 }
 
 function renderList() {
@@ -434,8 +435,8 @@ function tagList(item) {
     if (event.key !== "Enter" || event.isComposing || !input.value.trim()) return;
     retag([item.id], { added: [input.value.trim().replace(/\s+/g, " ")] }, { quiet: true }).then(() => box.querySelector(".lv-tag-input")?.focus());
   });
-  const one = (tag) => h("span", { class: "lv-tag" }, tag, inBin() ? null : h("button", { type: "button", "aria-label": `Remove ${tag}`, onclick: () => retag([item.id], { removed: [tag] }, { quiet: true }) }, icon("close")));
-  return h("div", { class: "lv-tags" }, ...item.tags.map(one), inBin() ? null : input);
+  const one = (tag) => h("span", { class: "lv-tag" }, tag, inBin() || !studio.mayMake() ? null : h("button", { type: "button", "aria-label": `Remove ${tag}`, onclick: () => retag([item.id], { removed: [tag] }, { quiet: true }) }, icon("close")));
+  return h("div", { class: "lv-tags" }, ...item.tags.map(one), inBin() || !studio.mayMake() ? null : input);
 }
 
 function largeActions(item) {
@@ -444,7 +445,7 @@ function largeActions(item) {
   return h("div", { class: "lv-acts" }, open,
     item.url && button("Download", () => save(`${item.url}&download=true`), { symbol: "download" }),
     item.prompt && button("Copy prompt", () => studio.copyText(item.prompt), { symbol: "copy" }), more,
-    inBin() ? button("Restore", () => (closeLarge(), putBack([item.id])), { symbol: "undo", kind: "ps-primary" }) : button("Delete", () => removeLarge(item.id), { symbol: "trash", kind: "ps-danger" }));
+    studio.mayMake() && (inBin() ? button("Restore", () => (closeLarge(), putBack([item.id])), { symbol: "undo", kind: "ps-primary" }) : button("Delete", () => removeLarge(item.id), { symbol: "trash", kind: "ps-danger" })));
 }
 
 function removeLarge(id) {
@@ -498,7 +499,7 @@ box.addEventListener("keydown", (event) => {
   if (event.key === "Escape") (event.stopPropagation(), closeLarge());
   else if (event.key === "ArrowLeft") go(-1);
   else if (event.key === "ArrowRight") go(1);
-  else if (event.key === "Delete" && !inBin()) removeLarge(large);
+  else if (event.key === "Delete" && !inBin() && studio.mayMake()) removeLarge(large);
 });
 
 /* ---- keys in the list ---- */
@@ -517,7 +518,7 @@ list.addEventListener("keydown", (event) => {
   const target = step && found[at + step];
   if (target) (event.preventDefault(), nodes.get(target.id).node.querySelector(".lib-open").focus());
   if (event.key === "x") choose(id, event);
-  if (event.key === "Delete" && !inBin()) remove(chosen.size ? [...chosen] : [id]);
+  if (event.key === "Delete" && !inBin() && studio.mayMake()) remove(chosen.size ? [...chosen] : [id]);
   if (event.key.toLowerCase() === "a" && (event.ctrlKey || event.metaKey)) (event.preventDefault(), found.forEach((item) => chosen.add(item.id)), mark());
 });
 document.addEventListener("keydown", (event) => {

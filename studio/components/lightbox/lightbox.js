@@ -77,8 +77,9 @@ function afterDelete(id, next) {
 
 /* ---- taking a part of it over, each by itself ---- */
 
+/** Only for who can make the next picture with it. */
 function taker(words, title, run) {
-  return h("button", { type: "button", class: "lb-take", title, onclick: run }, icon("earlier"), words);
+  return studio.mayChange() && h("button", { type: "button", class: "lb-take", title, onclick: run }, icon("earlier"), words);
 }
 
 function takePrompt(details) {
@@ -127,7 +128,7 @@ function stage(tile, details) {
 }
 
 function settings(details) {
-  if (!details) return [h("div", { class: "lb-bones", "aria-label": "Loading the settings" }, h("i"), h("i"), h("i"))];
+  if (!details) return [h("div", { class: "lb-bones", role: "status", "aria-label": "Loading the settings" }, h("i"), h("i"), h("i"))];
   const words = details.own_words || (details.presets.length ? "" : details.prompt);
   return [
     heading("Prompt", details.prompt && h("button", { type: "button", class: "lb-take", onclick: () => studio.copyText(details.prompt) }, icon("copy"), "Copy")),
@@ -153,9 +154,10 @@ function action(tile, name, entry, details) {
 function actions(tile, details) {
   const { grid } = studio;
   const names = ["primary", "again", "reference", "compare", "download"];
-  const first = names.filter((name) => grid.actions[name] && !grid.actions[name].unless?.(tile)).map((name) => action(tile, name, grid.actions[name], details));
+  const fits = (name) => grid.actions[name] && !grid.actions[name].unless?.(tile) && (studio.mayChange() || !grid.actions[name].changes);
+  const first = names.filter(fits).map((name) => action(tile, name, grid.actions[name], details));
   const copies = tile.url ? Object.entries(grid.copies).map(([name, entry]) => action(tile, name, entry, details)) : [];
-  return h("div", { class: "lb-actions" }, ...first, ...copies, action(tile, "delete", grid.actions.delete, details));
+  return h("div", { class: "lb-actions" }, ...first, ...copies, fits("delete") && action(tile, "delete", grid.actions.delete, details));
 }
 
 function side(tile, details) {
@@ -201,7 +203,7 @@ const KEYS = {
   End: () => open(studio.grid.portraits().at(-1).id),
   Delete: () => studio.grid.remove([studio.grid.byId(current)]),
   f: () => studio.grid.favour(studio.grid.byId(current)),
-  s: () => studio.grid.byId(current).primary || studio.grid.actions.primary.run(studio.grid.byId(current)),
+  s: () => studio.grid.byId(current).primary || !studio.mayChange() || studio.grid.actions.primary.run(studio.grid.byId(current)),
   c: () => box.querySelector("[data-action=compare]")?.click(),
   d: () => studio.grid.download(studio.grid.byId(current)),
 };

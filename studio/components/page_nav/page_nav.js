@@ -31,7 +31,7 @@ function link(room) {
 }
 
 for (const room of ROOMS) {
-  if (room.key !== props.here_) studio.command({ id: `go-${room.key}`, label: `Go to ${room.label}`, group: "Pages", icon: room.symbol, run: () => location.assign(props.base_ + room.path) });
+  if (room.key !== props.here_) studio.command({ id: `go-${room.key}`, label: `Go to ${room.label}`, group: "Pages", icon: room.symbol, when: () => room.key !== "create" || studio.mayMake(), run: () => location.assign(props.base_ + room.path) });
 }
 studio.command({ id: "queue", label: "Show the queue", group: "Pages", icon: "queue", run: () => studio.announce("queue") });
 

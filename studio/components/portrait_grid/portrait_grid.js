@@ -79,7 +79,7 @@ function inTurn(what, details) {
 const remove = (ones) => discard(ones.map((tile) => tile.id));
 
 function discard(ids) {
-  if (!ids.length || isCut()) return;
+  if (!ids.length || !studio.mayChange() || isCut()) return;
   const of = { character: shown.character_id, ids: ids.slice(0, MOST) };
   const next = neighbour(ids[0], portraits().at(-1)?.id === ids[0] ? -1 : 1);
   const star = [primary()?.id, starred].find((id) => ids.includes(id)) ?? null;
@@ -121,6 +121,7 @@ function move(id, step) {
 
 /** Put a portrait before (or after) another one, here at once and in the rows. */
 function place(id, target, after) {
+  if (!studio.mayChange()) return;
   const ids = portraits().map((tile) => tile.id).filter((other) => other !== id);
   if (!target || target === id || isCut()) return;
   ids.splice(ids.indexOf(target) + (after ? 1 : 0), 0, id);
@@ -133,24 +134,24 @@ function place(id, target, after) {
 
 const primary = () => portraits().find((tile) => tile.primary);
 const ACTIONS = {
-  primary: { label: "Set as primary", icon: "star", unless: (tile) => tile.primary, run: (tile) => act("primary", tile.id) },
-  again: { label: "Regenerate with this prompt", short: "Regenerate", icon: "redo", run: (tile) => act("again", tile.id) },
-  reference: { label: "Use as reference", icon: "likeness", unless: (tile) => !tile.url, run: (tile) => studio.announce("use-portrait", { id: tile.id }) },
+  primary: { label: "Set as primary", icon: "star", changes: true, unless: (tile) => tile.primary, run: (tile) => act("primary", tile.id) },
+  again: { label: "Regenerate with this prompt", short: "Regenerate", icon: "redo", changes: true, run: (tile) => act("again", tile.id) },
+  reference: { label: "Use as reference", icon: "likeness", changes: true, unless: (tile) => !tile.url, run: (tile) => studio.announce("use-portrait", { id: tile.id }) },
   favourite: { label: "Add to favourites", icon: "heart", unless: (tile) => tile.favourite, run: favour },
   plain: { label: "Remove from favourites", icon: "heart", unless: (tile) => !tile.favourite, run: favour },
   compare: { label: "Compare with the primary", short: "Compare", icon: "compare", unless: (tile) => tile.primary || !primary(), run: (tile) => studio.compare?.([primary().id, tile.id]) },
   download: { label: "Download", icon: "download", unless: (tile) => !tile.url, run: (tile) => download(tile) },
   copies: { label: "Download as\u2026", icon: "files", unless: (tile) => !tile.url, more: "copies" },
-  earlier: { label: "Move earlier", icon: "earlier", unless: (tile) => portraits()[0]?.id === tile.id, run: (tile) => move(tile.id, -1) },
-  later: { label: "Move later", icon: "later", unless: (tile) => portraits().at(-1)?.id === tile.id, run: (tile) => move(tile.id, 1) },
-  delete: { label: "Delete", icon: "trash", danger: true, run: (tile) => remove([tile]) },
+  earlier: { label: "Move earlier", icon: "earlier", changes: true, unless: (tile) => portraits()[0]?.id === tile.id, run: (tile) => move(tile.id, -1) },
+  later: { label: "Move later", icon: "later", changes: true, unless: (tile) => portraits().at(-1)?.id === tile.id, run: (tile) => move(tile.id, 1) },
+  delete: { label: "Delete", icon: "trash", changes: true, danger: true, run: (tile) => remove([tile]) },
 };
 const COPIES = {
   settings: { label: "Picture with its settings", short: "With settings", icon: "picture", run: (tile) => download(tile, "settings") },
   share: { label: "Picture to share, without them", short: "To share", icon: "share", run: (tile) => download(tile, "share") },
   card: { label: "Character card (PNG)", short: "As a card", icon: "person", run: (tile) => (desk.typed.name?.trim() ? download(tile, "card") : studio.notice("Give the character a name first: other programs hide a card without one.")) },
 };
-const possible = (tile, actions = ACTIONS) => Object.entries(actions).filter(([, action]) => !action.unless?.(tile));
+const possible = (tile, actions = ACTIONS) => Object.entries(actions).filter(([, action]) => !action.unless?.(tile) && (studio.mayChange() || !action.changes));
 
 /* ---- the menu of a tile ---- */
 
@@ -233,7 +234,7 @@ function stars(tile) {
 }
 
 function portraitTile(tile) {
-  const node = h("li", { class: "pg-tile", "data-id": tile.id, "data-testid": "tile", draggable: "true" }, picture(tile));
+  const node = h("li", { class: "pg-tile", "data-id": tile.id, "data-testid": "tile", draggable: String(studio.mayChange()) }, picture(tile));
   const star = h("button", { type: "button", class: "pg-star", "aria-pressed": String(tile.primary), "aria-label": tile.primary ? "Primary portrait" : "Set as primary", title: tile.primary ? "Primary portrait" : "Set as primary", onclick: () => tile.primary || ACTIONS.primary.run(tile) }, icon("star"));
   const heart = h("button", { type: "button", class: "pg-heart", "aria-pressed": String(tile.favourite), "aria-label": tile.favourite ? "Favourite" : "Add to favourites", title: tile.favourite ? "Favourite" : "Add to favourites", onclick: () => favour(byId(tile.id)) }, icon("heart"));
   const more = h("button", { type: "button", class: "pg-more", "aria-label": "Options", "aria-haspopup": "menu", "aria-expanded": "false", onclick: () => toggleMenu(tile, node, more) }, icon("more"));
@@ -291,11 +292,11 @@ function fitWords() {
 
 function failedTile(tile) {
   const title = tile.status === "cancelled" ? "Cancelled" : "Not made";
-  const hasMore = tile.can_retry && Object.keys(retries(tile)).length > 0;
+  const hasMore = tile.can_retry && studio.mayChange() && Object.keys(retries(tile)).length > 0;
   const more = h("button", { type: "button", class: "pg-more", "aria-label": "Options", title: "Try another model", "aria-haspopup": "menu", "aria-expanded": "false", onclick: () => toggleMenu(tile, node, more, retries(tile)) }, icon("more"));
   const node = h("li", { class: `pg-tile pg-job pg-failed${tile.status === "cancelled" ? " pg-calm" : ""}`, "data-id": tile.id, "data-testid": "tile-failed" },
     h("div", { class: "pg-say" }, h("b", {}, icon(tile.status === "cancelled" ? "close" : "alert"), title), h("small", { title: tile.error_words || null, onclick: tellWhole }, tile.error_words || (tile.status === "cancelled" ? "Nothing more is made for this one." : ""))),
-    h("div", { class: "pg-foot pg-two" }, tile.can_retry && jobButton(tile, "retry", "Try again", "ps-primary"), jobButton(tile, "dismiss", "Dismiss")),
+    h("div", { class: "pg-foot pg-two" }, tile.can_retry && jobButton(tile, "retry", "Try again", "ps-primary"), tile.can_dismiss && jobButton(tile, "dismiss", "Dismiss")),
     hasMore && more);
   return node;
 }
@@ -352,7 +353,7 @@ function renderEmpty() {
   empty.replaceChildren(h("span", { class: "pg-art", "aria-hidden": "true" }, icon(nobody ? "person" : "picture")),
     h("h2", {}, nobody ? "Start with a character" : "No portraits yet"),
     h("p", {}, nobody ? "A character has a name, a description and a look. Its portraits are made here and keep themselves in the library." : "Every portrait made here saves itself in the library."),
-    nobody ? start : steps);
+    ...(studio.mayChange() ? [nobody ? start : steps] : []));
 }
 
 function render() {
@@ -529,7 +530,7 @@ function renderBulk() {
     bulkButton("Compare", "compare", () => studio.compare?.(picked()), { off: chosen.size !== 2 }),
     bulkButton("Download", "download", () => downloadChosen("original")),
     bulkButton("With settings", "files", () => downloadChosen("settings")),
-    bulkButton("Delete", "trash", () => discard(picked()), { danger: true }),
+    studio.mayChange() ? bulkButton("Delete", "trash", () => discard(picked()), { danger: true }) : "",
     h("button", { type: "button", class: "ps-button ps-small ps-primary", "data-bulk": "Done", onclick: () => setSelecting(false) }, "Done"));
   if (focused) bulk.querySelector(`[data-bulk="${focused}"]:not(:disabled)`)?.focus();
 }
@@ -559,7 +560,7 @@ function keyed(event, tile, by) {
   const run = {
     Delete: () => discard(selecting && chosen.size ? picked() : [tile.id]),
     f: () => favour(tile),
-    s: () => tile.primary || ACTIONS.primary.run(tile),
+    s: () => tile.primary || !studio.mayChange() || ACTIONS.primary.run(tile),
     x: () => (selecting ? pressed(event, tile.id) : setSelecting(true, tile.id)),
   }[event.key];
   const amount = "12345".includes(event.key) ? Number(event.key) : 0;
@@ -621,6 +622,7 @@ studio.grid = {
 };
 studio.on("values", () => empty.hidden || renderEmpty());
 studio.on("shown", renderEmpty);
+for (const event of ["facts", "roles"]) studio.on(event, () => (empty.hidden || renderEmpty(), selecting && renderBulk()));
 studio.on("asked", () => (looksUp = true));
 studio.on("read-tiles", readAll);
 studio.on("read-running", readRunning);

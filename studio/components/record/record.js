@@ -10,6 +10,7 @@ on("remove", () => {
   setTimeout(() => (desk.leaving = null), 10000);
   trigger("remove", { id: desk.id });
 });
+on("keep-own", () => trigger("keep", { changes: { ...desk.typed } }));
 on("bring-back", ({ id, open }) => ((desk.leaving = null), trigger("bring_back", { id, public: open })));
 on("wear", () => trigger("wear", {}));
 

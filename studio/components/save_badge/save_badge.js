@@ -56,7 +56,7 @@ function answered(answer) {
   const question = asked.get(answer.number);
   if (!question) return;
   if (answer.state !== "lost") asked.delete(answer.number);
-  if (["failed", "refused"].includes(answer.state) && question.id === studio.desk.id) studio.notSaved(question.changes);
+  if (["failed", "refused", "withheld"].includes(answer.state) && question.id === studio.desk.id) studio.notSaved(question.changes);
   if (question !== sent) return late(answer, question);
   clearTimeout(watchdog);
   sent = null;
@@ -68,6 +68,7 @@ function answered(answer) {
   settle(false);
   if (answer.state === "conflict") return studio.announce("conflict", { ...answer, mine: question.changes });
   if (answer.state === "refused") return studio.announce("refused", answer);
+  if (answer.state === "withheld") return studio.announce("withheld", answer); // trying again changes nothing
   timer = setTimeout(go, pause);
   pause = Math.min(pause * 2, 60000);
 }

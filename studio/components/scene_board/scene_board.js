@@ -38,6 +38,7 @@ function move(id, step) {
 }
 
 function place(id, target, after) {
+  if (!studio.mayChange()) return;
   const ids = scenes().map((scene) => scene.id).filter((other) => other !== id);
   if (!target || target === id) return;
   ids.splice(ids.indexOf(target) + (after ? 1 : 0), 0, id);
@@ -169,9 +170,11 @@ function openDialog(scene, draft) {
   const save = h("button", { type: "button", class: "ps-button ps-primary", onclick: () => send() }, scene ? "Save scene" : "Create scene");
   const cancel = h("button", { type: "button", class: "ps-button", onclick: () => leave() }, "Cancel");
   const drop = scene && h("button", { type: "button", class: "ps-button ps-danger dg-left", onclick: () => (dropDraft(scene.id), opened.close(), remove(byId(scene.id))) }, icon("trash"), "Delete");
-  const foot = [drop, cancel, save].filter(Boolean);
-  const opened = studio.dialog({ title: scene ? "Edit scene" : "New scene", body: nodes, foot, mayClose: () => (changed() && studio.notice("What you typed is kept here until you open this scene again."), true), testid: "scene-dialog" });
+  const foot = studio.mayChange() ? [drop, cancel, save].filter(Boolean) : [];
+  const opened = studio.dialog({ title: studio.mayChange() ? (scene ? "Edit scene" : "New scene") : scene.scene_name, body: nodes, foot, mayClose: () => (changed() && studio.notice("What you typed is kept here until you open this scene again."), true), testid: "scene-dialog" });
   if (draft) studio.notice("We put back what you had typed and not saved.", { action: "Discard it", onAction: () => (dropDraft(scene?.id), opened.close(), edit(scene && byId(scene.id))) });
+
+  if (!studio.mayChange()) for (const box of opened.card.querySelectorAll(".dg-body :is(input, textarea, button)")) box.matches("button") ? (box.disabled = true) : (box.readOnly = true);
 
   function leave() {
     dropDraft(scene?.id);
@@ -281,11 +284,13 @@ function progress(job) {
   return h("div", { class: "pg-bar", role: "progressbar", "aria-label": job.words, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": percent, "data-known": known ? "true" : job.status === "queued" ? "waiting" : "false" }, fill);
 }
 
+const hasFailed = (job) => job.status === "failed";
+
 function jobStrip(scene) {
   const job = scene.job;
   if (!job) return null;
   const press = (action, word) => h("button", { type: "button", class: "ps-button ps-small", onclick: (event) => ((event.currentTarget.disabled = true), act(action, { job: job.id })) }, word);
-  if (job.can_retry) return h("div", { class: "sn-job sn-failed", "data-testid": "scene-failed" }, h("p", { title: job.error_words }, h("b", {}, job.words), " ", job.error_words), h("div", { class: "sn-two" }, press("retry", "Try again"), press("dismiss", "Dismiss")));
+  if (hasFailed(job)) return h("div", { class: "sn-job sn-failed", "data-testid": "scene-failed" }, h("p", { title: job.error_words }, h("b", {}, job.words), " ", job.error_words), h("div", { class: "sn-two" }, job.can_retry && press("retry", "Try again"), job.can_dismiss && press("dismiss", "Dismiss")));
   return h("div", { class: "sn-job", "data-testid": "scene-job" }, h("p", {}, h("b", {}, job.words)), progress(job), job.can_cancel ? press("cancel", "Cancel") : null);
 }
 
@@ -298,15 +303,15 @@ function face(scene) {
 
 function card(scene) {
   const more = h("button", { type: "button", class: "sn-more", "aria-label": `Options of ${scene.scene_name}`, "aria-haspopup": "menu", "aria-expanded": "false", onclick: () => toggleMenu(scene, more) }, icon("more"));
-  const open = h("button", { type: "button", class: "sn-open", onclick: () => edit(byId(scene.id)) }, h("span", { class: "ps-hidden" }, `Edit ${scene.scene_name} `), face(scene));
+  const open = h("button", { type: "button", class: "sn-open", onclick: () => edit(byId(scene.id)) }, h("span", { class: "ps-hidden" }, `${studio.mayChange() ? "Edit" : "Open"} ${scene.scene_name} `), face(scene));
   const chat = scene.chat_url && studio.safeUrl(scene.chat_url);
   const starters = scene.scene_starters.length;
   const facts = starters ? `${starters} ${starters === 1 ? "starter" : "starters"}` : "No starters";
-  return h("li", { class: "sn-card", "data-id": scene.id, "data-testid": "scene", draggable: "true" }, open, more,
+  return h("li", { class: "sn-card", "data-id": scene.id, "data-testid": "scene", draggable: String(studio.mayChange()) }, open, more,
     h("div", { class: "sn-say" }, h("h2", { title: scene.scene_name }, scene.scene_name), h("p", {}, scene.scene_description || scene.scene_prompt || "No description yet.")),
     jobStrip(scene),
     h("div", { class: "sn-foot" }, h("small", {}, facts),
-      !scene.job && h("button", { type: "button", class: "ps-button ps-small", onclick: () => picture(byId(scene.id)) }, icon("spark"), "New picture"),
+      !scene.job && h("button", { type: "button", class: "ps-button ps-small sn-new", onclick: () => picture(byId(scene.id)) }, icon("spark"), "New picture"),
       chat ? h("a", { class: "ps-button ps-small", href: chat, target: "_blank", rel: "noreferrer noopener" }, "Start chat") : null));
 }
 
@@ -321,7 +326,7 @@ function renderEmpty() {
   if (empty.hidden) return;
   empty.replaceChildren(h("span", { class: "pg-art", "aria-hidden": "true" }, icon("layers")), h("h2", {}, "No scenes yet"),
     h("p", {}, "A scene is a place to meet this character: what happens there, how a chat can begin, and a picture of its own."),
-    h("button", { type: "button", class: "ps-button ps-primary", "data-testid": "scene-first", onclick: () => edit() }, icon("add"), "New scene"));
+    h("button", { type: "button", class: "ps-button ps-primary sn-new", "data-testid": "scene-first", onclick: () => edit() }, icon("add"), "New scene"));
 }
 
 const faces = new Map(); // id → {node, key}: a card whose row did not change keeps its element and its focus
@@ -391,14 +396,14 @@ function receive() {
   answered(next.answer);
 }
 
-const hasJobs = () => shown.scenes.some((scene) => scene.job && !scene.job.can_retry);
+const hasJobs = () => shown.scenes.some((scene) => scene.job && !hasFailed(scene.job));
 studio.on("shown", () => desk.id !== shown.character_id && read());
 studio.on("push", (message) => {
   if (message.type === "resync") return soon();
   if (message.character_id !== desk.id) return;
   if (message.type === "scenes" || (message.type === "job" && (hasJobs() || document.body.dataset.stage === "scenes"))) soon();
 });
-studio.on("new-scene", () => (studio.setView("scenes"), edit()));
+studio.on("new-scene", () => studio.mayChange() && (studio.setView("scenes"), edit()));
 watch("value", receive);
 receive();
 if (desk.id !== null) read();
