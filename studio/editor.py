@@ -61,9 +61,6 @@ def build(asking: Asking) -> Editor:
             components.visibility("visibility", writer=_writer(asking))
             made |= fields.advanced()
     inputs = [made[name] for name in FIELDS]
-    for name in fields.CHOSEN:
-        field = made[name]
-        field.input(None, field, None, js=f"(value) => {{ window.studio.edited({{ {name}: value }}) }}")
     for part in (styles, record):
         part.wear(None, inputs, inputs, js=WEAR)
     return Editor(record=record, fields=inputs, models=models, rating=rating)

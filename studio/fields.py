@@ -37,14 +37,6 @@ FIELDS: Final = (
 )
 LABELS: Final[Mapping[str, str]] = {name: rules.LABELS[name] for name in FIELDS}
 LISTS: Final = frozenset(rules.LISTS)
-TAGS: Final = ("appearance_tags", "clothing_tags")
-CHOSEN: Final = (
-    "gender",
-    "content_rating",
-    "voice_tone",
-    "mood",
-    *TAGS,
-)  # edits that are no typing to the page's script
 OPTIONAL: Final = frozenset(FIELDS) - {"name", "description", "gender", "content_rating"} - LISTS
 LONGEST_TEXT: Final = 20_000  # what the page sends at most for one text; the rules of each field are core's
 MOST_ENTRIES: Final = 200

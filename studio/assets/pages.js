@@ -98,8 +98,5 @@
     link.remove();
   }
 
-  /** The page shows its first rows: what waited for it may begin. */
-  const ready = () => document.body.classList.add("ps-ready");
-
-  studio.pages = { ask, askOrSay, soon, button, when, lasting, dollars, picture, save, ready, home, editorOf };
+  studio.pages = { ask, askOrSay, soon, button, when, lasting, dollars, picture, save, home, editorOf };
 })();

@@ -224,6 +224,20 @@
     document.body.classList.remove("ps-offline");
   }
 
+  /* ---- a page that has not come whole: a script or its first rows were lost on the way ---- */
+
+  const LATE = 20000; // ms
+  const sayLate = () => (stopLate = notice("This page has not come whole.", { action: "Load it again", onAction: () => location.reload(), seconds: 0 }));
+  const lateTimer = setTimeout(sayLate, LATE);
+  let stopLate = null;
+
+  /** The page shows its first rows: what waited for it may begin. */
+  function ready() {
+    clearTimeout(lateTimer);
+    stopLate?.();
+    document.body.classList.add("ps-ready");
+  }
+
   /* ---- the desk: one character, what is typed and what is saved ---- */
 
   const same = (one, other) => JSON.stringify(one ?? "") === JSON.stringify(other ?? "");
@@ -509,21 +523,14 @@
     box.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
-  let worn = {};
-
-  /** Values a part of the page puts into fields; `wear` then asks the part to fire its event. */
-  function put(next, wear) {
-    worn = { ...worn, ...next };
+  /** Values a part of the page puts into fields: kept at once, as if typed; `wear` asks Gradio to show them. */
+  function put(values, wear) {
+    edited(values);
     wear();
   }
 
   /** What the fields show after a `put`. */
-  function putOn(values) {
-    const shown = desk.fields.map((field, at) => worn[field] ?? desk.typed[field] ?? values[at]);
-    edited(worn);
-    worn = {};
-    return shown;
-  }
+  const putOn = (values) => desk.fields.map((field, at) => desk.typed[field] ?? values[at]);
 
   const saving = () => window.studio.badge?.isSaving() ?? false;
   const flush = () => window.studio.badge?.flush() ?? Promise.resolve(true);
@@ -536,11 +543,12 @@
     announce("reopen", { id, forced: false });
   }
 
-  // Gradio's Textbox tells of key presses only: not of Delete, pasting, dictation or a spell checker's mending
+  // Gradio's Textbox tells of key presses only: not of Delete, pasting, dictation or a spell checker's mending. And
+  // while its line is down it tells of nothing at all, also not of a choice
   document.addEventListener("input", (event) => {
     const field = event.target.closest?.("[id^=f_]")?.id.slice(2);
     if (field === "own_words") keepWords();
-    if (desk.fields.includes(field) && !event.target.matches("[type=radio], .tc-input, .el-text")) edited({ [field]: event.target.value });
+    if (desk.fields.includes(field) && !event.target.matches(".tc-input, .el-text")) edited({ [field]: event.target.value });
   });
 
   window.addEventListener("popstate", () => {
@@ -624,7 +632,7 @@
 
   window.studio = {
     h, icon, icons: ICONS, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, stopAfter, walkWithArrows,
-    isAway, away, back, signIn, lead, isOwn: () => true,
+    isAway, away, back, ready, signIn, lead, isOwn: () => true,
     desk, changes, isDirty, edited, fill, savedAs, trying, notSaved, isOvertaken, mayChange, mayMake, knowRoles, withhold, clashes, typeOver, flush, open, same, put, putOn,
     toggleTheme, isDark, setView, ownForm, keepForm, leftForm, badge: null,
   };

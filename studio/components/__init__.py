@@ -130,9 +130,7 @@ def character_picker(elem_id: str) -> gr.HTML:
 
 
 def tag_chips(elem_id: str, *, label: str, most: int, longest: int, used: int) -> gr.HTML:
-    """Value: a list of short words, of which the prompt takes the first `used`. Fires `input` on a person's
-    edits only.
-    """
+    """Value: a list of short words, of which the prompt takes the first `used`."""
     return _part(
         "tag_chips", value=[], elem_id=elem_id, label_=label, most_=most, longest_=longest, used_=used
     )

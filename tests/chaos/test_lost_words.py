@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -119,7 +119,9 @@ class Editor:
     chance: random.Random
     is_cut: bool = False
     texts: dict[str, str] = field(default_factory=dict)
-    told: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("kill", "cut", "reload", "again"), 0))
+    told: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("kill", "cut", "reload", "again", "late"), 0)
+    )
 
     def begin(self) -> None:
         """A character with a first word in every field; the studio stands still meanwhile."""
@@ -160,7 +162,8 @@ class Editor:
     def reload(self) -> None:
         """What a person does who trusts nothing any more; there must be something to load."""
         self.come_back()
-        self.desk.page.reload()
+        with suppress(Error):  # Gradio loads the page again by itself at this very moment
+            self.desk.page.reload()
 
     def come_back(self) -> None:
         self.server.wait()
@@ -211,7 +214,7 @@ class Editor:
         raise AssertionError(f"{tone} could not be chosen.")
 
     def seen(self, label: str) -> str:
-        """What stands in a field once the page stands; a page the browser could not load is loaded again."""
+        """What stands in a field once the page stands."""
         ends = time.monotonic() + PATIENCE
         while time.monotonic() < ends:
             try:
@@ -219,9 +222,17 @@ class Editor:
                 return self.box(label).input_value(timeout=2000)
             except (AssertionError, TooSlow, Error):
                 self.come_back()
-                if not self.desk.page.locator("gradio-app, .gradio-container").count():
-                    self.desk.page.goto(f"{self.server.url}/studio/")
+                self.take_the_way_out()
         raise AssertionError("The page did not come back.")
+
+    def take_the_way_out(self) -> None:
+        """Of a page that could not be loaded, or says that it has not come whole."""
+        again = self.desk.page.get_by_role("button", name="Load it again")
+        if not self.desk.page.locator("gradio-app, .gradio-container").count():
+            self.desk.page.goto(f"{self.server.url}/studio/")
+        elif again.count():
+            self.told["late"] += 1
+            again.click(timeout=3000)
 
     def mirrored(self, label: str) -> str | None:
         """What the last keystroke left in a field, as the browser remembers it beside the page."""

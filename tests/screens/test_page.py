@@ -84,6 +84,28 @@ def test_a_page_holds_no_heartbeat_and_twelve_tabs_open_at_once(
             expect(page.get_by_label("Role")).to_have_value("Seen in every tab")
 
 
+def test_a_page_whose_first_row_was_lost_on_the_way_says_so_and_is_loaded_again(
+    site: Site, character: Character, browser: Browser
+):
+    # a touch screen is a window of its own: its clock is nobody else's
+    with room(browser, site.url, has_touch=True) as (_, page):
+        page.clock.install()
+        # a studio that took the question and was gone before it answered
+        page.route("**/queue/join*", lambda route: route.fulfill(json={"event_id": "lost"}))
+        page.goto(site.address(character))
+        expect(page.get_by_label("Role")).to_be_attached(timeout=20_000)
+        page.clock.fast_forward(20_000)
+        expect(page.get_by_test_id("notice").filter(has_text="has not come whole")).to_be_visible()
+
+        page.unroute("**/queue/join*")
+        page.get_by_role("button", name="Load it again").click()
+        expect(page.locator("body.ps-ready")).to_be_attached(timeout=20_000)
+        page.clock.fast_forward(20_000)
+
+        expect(page.get_by_label("Role")).to_be_editable()
+        expect(page.get_by_test_id("notice").filter(has_text="has not come whole")).to_have_count(0)
+
+
 def test_the_page_carries_its_policy_and_its_files_are_kept_by_the_browser(site: Site):
     page = httpx.get(f"{site.url}/studio/")
     style = re.search(r"<(/studio-assets/\w+/studio\.css)>", page.headers["Link"])

@@ -98,6 +98,27 @@ def test_what_was_typed_comes_back_after_a_reload_and_is_saved(desk: Desk, site:
     assert site.row(character).description.endswith("She hums while she steers.")
 
 
+# Every state the badge was in since the page was loaded.
+STATES = """const see = () => window.states = [...(window.states ?? []), document.body.dataset.save];
+new MutationObserver(see).observe(document, { subtree: true, attributeFilter: ["data-save"] });"""
+
+
+def test_the_badge_says_saved_only_when_what_was_put_back_is_saved(
+    desk: Desk, site: Site, character: Character
+):
+    desk.page.route("**/queue/join*", cut_saves)
+    desk.description.fill(DESCRIPTION + " She hums while she steers.")
+    desk.page.add_init_script(STATES)
+
+    desk.reload()
+    expect(desk.badge).to_have_text("Unsaved")
+    desk.page.unroute("**/queue/join*")
+    expect(desk.badge).to_have_text("Saved", timeout=8_000)
+
+    assert desk.page.evaluate("states") == ["idle", "unsaved", "saving", "saved"]
+    assert site.row(character).description.endswith("She hums while she steers.")
+
+
 def test_a_draft_of_one_character_never_lands_in_another(desk: Desk, site: Site, character: Character):
     other = site.character(name="Tomas Brandt")
     desk.name.fill("Mira in a hurry")
@@ -154,6 +175,31 @@ def test_a_line_that_breaks_costs_no_words(desk: Desk, site: Site, character: Ch
     expect(desk.name).to_have_value("Mira Offline")
     expect(desk.own_words).to_have_value("in the first snow")
     assert site.row(character).name == "Mira Offline"
+
+
+def test_what_is_chosen_while_the_line_is_down_is_kept(desk: Desk, site: Site, character: Character):
+    desk.page.route("**/queue/join*", cut_saves)
+    desk.page.route(
+        "**/app_id", lambda route: route.abort()
+    )  # so that Gradio does not load the page again yet
+    desk.name.fill("Mira Offline")
+    expect(desk.badge).to_have_text("Saving…")
+    desk.page.wait_for_timeout(500)
+
+    desk.page.get_by_label("Playful").check()
+    desk.page.get_by_label("Physical tags").fill("freckles")
+    desk.page.keyboard.press("Enter")
+    desk.page.get_by_role("button", name="Athletic").click()
+    with desk.page.expect_navigation(timeout=15_000):
+        desk.page.unroute_all()
+    desk.settle()
+
+    expect(desk.page.get_by_label("Playful")).to_be_checked()
+    expect(desk.badge).to_have_text("Saved", timeout=15_000)
+    saved = site.row(character)
+    assert saved.voice_tone == "playful"
+    assert "freckles" in saved.appearance_tags
+    assert "toned" in saved.appearance_tags
 
 
 def test_what_somebody_else_saves_appears_where_nothing_is_typed(

@@ -2,7 +2,7 @@
    the window with the price has been confirmed. */
 const studio = window.studio;
 const { h, icon } = studio;
-const { ask, askOrSay, soon, button, when, lasting, dollars, picture, ready } = studio.pages;
+const { ask, askOrSay, soon, button, when, lasting, dollars, picture } = studio.pages;
 const top = element.querySelector(".am-top");
 const runBox = element.querySelector(".am-run");
 const body = element.querySelector(".am-body");
@@ -39,7 +39,7 @@ async function read() {
   }
   body.setAttribute("aria-busy", "false");
   render();
-  ready();
+  studio.ready();
 }
 
 function take(found) {

@@ -2,7 +2,7 @@
    names the character once it is saved, so a reload goes on where one was. */
 const studio = window.studio;
 const { h, icon } = studio;
-const { ask, askOrSay, soon, button, lasting, picture, ready } = studio.pages;
+const { ask, askOrSay, soon, button, lasting, picture } = studio.pages;
 const bar = element.querySelector(".cr-bar");
 const side = element.querySelector(".cr-portrait");
 const form = element.querySelector(".cr-form");
@@ -517,6 +517,6 @@ async function start() {
   modelSelect.replaceChildren(h("option", { value: "" }, "Automatic"), ...models.map((one) => h("option", { value: one.id }, `${one.name} \u00b7 ${one.price}`)));
   modelSelect.value = models.some((one) => one.id === choices.model) ? choices.model : "";
   renderLooks();
-  ready();
+  studio.ready();
 }
 start();

@@ -2,7 +2,7 @@
    asked for when the end of the list comes near. */
 const studio = window.studio;
 const { h, icon } = studio;
-const { ask, askOrSay, soon, button, when, picture, save, ready, home } = studio.pages;
+const { ask, askOrSay, soon, button, when, picture, save, home } = studio.pages;
 const bar = element.querySelector(".lib-bar");
 const chips = element.querySelector(".lib-on");
 const list = element.querySelector(".lib-list");
@@ -82,7 +82,7 @@ async function fetchFirst({ keep = false } = {}) {
   loading = false;
   list.setAttribute("aria-busy", "false");
   render();
-  ready();
+  studio.ready();
   const { words } = await counted;
   if (mine === number) studio.announce("heading", { words: words && `${words} ${words === "1" ? "picture" : "pictures"}` });
 }

@@ -16,11 +16,11 @@ on("wear", () => trigger("wear", {}));
 
 // Until the first row is shown, what one typed would be written over: the fields wait for it.
 document.querySelector("#rail")?.setAttribute("inert", "");
-on("shown", () => requestAnimationFrame(() => requestAnimationFrame(ready)));
+on("shown", () => requestAnimationFrame(() => requestAnimationFrame(begin)));
 
-function ready() {
+function begin() {
   document.querySelector("#rail")?.removeAttribute("inert");
-  document.body.classList.add("ps-ready");
+  window.studio.ready();
 }
 
 /** A new character waits for its name; whoever began to type elsewhere meanwhile is left in peace. */

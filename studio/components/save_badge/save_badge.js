@@ -4,9 +4,9 @@ const studio = window.studio;
 const face = element.querySelector(".sb");
 const button = element.querySelector(".sb-face");
 const word = element.querySelector(".sb-word");
-const WORDS = { saved: "Saved", saving: "Saving\u2026", unsaved: "Unsaved", failed: "Could not save" };
+const WORDS = { idle: "", saved: "Saved", saving: "Saving\u2026", unsaved: "Unsaved", failed: "Could not save" };
 const PATIENCE = 8000; // ms without an answer: the server is away; typed words are kept in this browser
-let state = "saved";
+let state = "idle"; // until a row has come nobody knows whether everything is saved
 let timer = null;
 let watchdog = null;
 let sent = null; // the question that is on its way
@@ -118,15 +118,20 @@ studio.badge = {
   retry: () => studio.isDirty() && state === "failed" && go(),
 };
 button.addEventListener("click", again);
-studio.on("dirty", () => {
+function wait() {
   if (!sent) show("unsaved");
   clearTimeout(timer);
   timer = setTimeout(go, props.delay_);
-});
-studio.on("values", () => {
-  if (!studio.isDirty() && !sent) (clearTimeout(timer), (timer = null), show("saved"));
-});
+}
+
+function look() {
+  if (!studio.isDirty() && !sent) (clearTimeout(timer), (timer = null), show(studio.desk.id === null ? "idle" : "saved"));
+}
+
+studio.on("dirty", wait);
+studio.on("shown", look);
+studio.on("values", look);
 studio.on("keep-mine", () => go());
 watch("value", () => props.value?.number && answered(props.value));
 window.addEventListener("online", () => studio.badge.retry());
-show("saved");
+studio.isDirty() ? wait() : look(); // the row may have come before this part of the page
