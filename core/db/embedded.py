@@ -438,14 +438,31 @@ def _stand_in() -> pwd.struct_passwd:
     """The account that runs Postgres where we are root; made where it is missing."""
     with contextlib.suppress(KeyError):
         return pwd.getpwnam(_ROOTS_STAND_IN)
+    with _accounts_alone():
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(_ROOTS_STAND_IN)
+        try:
+            subprocess.run(["useradd", "--system", _ROOTS_STAND_IN], check=True, capture_output=True)  # noqa: S603, S607
+            return pwd.getpwnam(_ROOTS_STAND_IN)
+        except (OSError, KeyError, subprocess.CalledProcessError) as exc:
+            raise SetupFailed(
+                f"Postgres refuses to run as root, and the account {_ROOTS_STAND_IN!r} could not be made. "
+                "Start the studio as an ordinary user."
+            ) from exc
+
+
+@contextlib.contextmanager
+def _accounts_alone() -> Generator[None]:
+    """Keep our other processes on this machine from making the account too.
+
+    Of two useradd at once the second gives the account another number, and what belongs to the first one's is lost.
+    """
+    descriptor = os.open("/etc", os.O_RDONLY)
     try:
-        subprocess.run(["useradd", "--system", _ROOTS_STAND_IN], check=True, capture_output=True)  # noqa: S603, S607
-        return pwd.getpwnam(_ROOTS_STAND_IN)
-    except (OSError, KeyError, subprocess.CalledProcessError) as exc:
-        raise SetupFailed(
-            f"Postgres refuses to run as root, and the account {_ROOTS_STAND_IN!r} could not be made. "
-            "Start the studio as an ordinary user."
-        ) from exc
+        _lock_within(descriptor, _PATIENCE)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _open_way(path: Path) -> None:

@@ -6,7 +6,6 @@ why not, and what the providers charged for stands in our ledger.
 import os
 import random
 import signal
-import socket
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from core.values import JobId, PortraitRequest
 from tests.chaos.plant import Plant, open_plant
 from tests.chaos.stores import Store, open_store
 from tests.fix_services import serving
+from tests.ports import free_port
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "120"))
 SEED = int(os.environ.get("CHAOS_SEED", str(random.SystemRandom().randrange(10**6))))
@@ -93,12 +93,6 @@ class Nobody:
 
     def person(self, _conn: HTTPConnection) -> None:
         return None
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Storm:

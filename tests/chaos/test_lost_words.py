@@ -16,7 +16,8 @@ import pytest
 from playwright.sync_api import Error, Locator, expect, sync_playwright
 from playwright.sync_api import TimeoutError as TooSlow
 
-from tests.e2e.running_studio import RunningStudio, free_port, running_studio
+from tests.e2e.running_studio import RunningStudio, running_studio
+from tests.ports import free_port
 from tests.screens.browser import Desk, launch, visit
 
 EDITS = int(os.environ.get("WORDS") or ("500" if os.environ.get("SOAK") else "60"))

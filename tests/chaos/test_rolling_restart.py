@@ -24,7 +24,7 @@ from core.values import Character
 from tests.chaos.end_state import Known, unsettled, wrong
 from tests.chaos.plant import DESCRIPTION, Plant, open_plant
 from tests.deployment.processes import Process, wait_until
-from tests.e2e.running_studio import free_port
+from tests.ports import free_port
 from tests.screens.browser import launched, visit
 
 JOBS = 300 if os.environ.get("SOAK") == "1" else 60

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -19,14 +18,13 @@ from tests import builders
 from tests.contracts.called import Called
 from tests.emulator import KEY, Emulator
 from tests.fix_services import Build, served
+from tests.ports import free_port
 
 
 @pytest.fixture
 def port() -> int:
     """A port of loopback that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.deployment.processes import Process, wait_until
-from tests.e2e.running_studio import free_port
+from tests.ports import free_port
 
 LONG = "A lighthouse keeper who writes letters to ships that have not sailed yet."
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -473,6 +474,26 @@ def test_a_full_disk_is_told_as_one(home, run):
 
     assert said.startswith("The studio could not make the database")
     assert list(home.glob("postgres*")) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes the account")
+def test_of_many_first_starts_at_once_one_makes_the_account():
+    name = f"ps-test-{os.getpid()}"
+    script = f"from core.db import embedded; embedded._ROOTS_STAND_IN = {name!r}; print(embedded._stand_in().pw_uid)"
+    try:
+        for _ in range(3):
+            starts = [
+                subprocess.Popen(
+                    [sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+                )
+                for _ in range(4)
+            ]
+            said = [start.communicate(timeout=60)[0].strip() for start in starts]
+
+            assert said == [str(pwd.getpwnam(name).pw_uid)] * 4
+            subprocess.run(["userdel", name], check=True, capture_output=True)
+    finally:
+        subprocess.run(["userdel", name], check=False, capture_output=True)
 
 
 def test_an_ordinary_user_needs_nothing_of_root(home):

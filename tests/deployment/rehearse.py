@@ -13,7 +13,6 @@ import fnmatch
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from tests.deployment.compose import (
     read_image,
     seconds,
 )
+from tests.ports import free_port
 
 NOBODY = 65534
 GREEN_WITHIN = 180.0
@@ -124,12 +124,6 @@ def slim(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
     pip = [str(folder / "bin/python"), "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools", "pip"]
     subprocess.run(pip, check=True)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -16,8 +16,9 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from core.storage import BUCKETS, LIBRARY
-from tests.e2e.running_studio import await_answer, end, free_port, running_studio
+from tests.e2e.running_studio import await_answer, end, running_studio
 from tests.platform import rows
+from tests.ports import free_port
 from tests.screens.browser import launched, visit
 from tests.supabase.auth_double import PASSWORD
 from tests.supabase.project import ProjectDouble

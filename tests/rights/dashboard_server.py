@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from core.identity import Identity, Tokens
 from core.services import Services
 from core.settings import Settings
 from core.values import Person
+from tests.ports import free_port
 from tests.rights.world import UNREACHABLE
 from tests.screens.prepared import NO_SEARCH
 
@@ -82,7 +82,7 @@ def signed_in(person: Person, services: Services) -> str:
 @contextlib.contextmanager
 def hosted(services: Services, dsn: str, **environment: str) -> Iterator[Dashboard]:
     """The dashboard on the database and the home of `services`, once it answers; ended by SIGTERM."""
-    port = _free_port()
+    port = free_port()
     around = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
     given = {
         "STUDIO_HOME": str(services.settings.home),
@@ -118,12 +118,6 @@ def _wait_for(dashboard: Dashboard) -> None:
                 return
         assert time.monotonic() < patience, "The dashboard did not answer in time."
         time.sleep(0.1)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def people(world_people: Mapping[str, Person]) -> dict[str, Person | None]:

@@ -3,18 +3,18 @@
 import os
 import re
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from random import SystemRandom
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, Request, expect
+
+from tests.ports import free_port, is_free
 
 QUIET = [
     "--no-sandbox",  # tests run as root in containers; the pages are our own
@@ -74,9 +74,6 @@ def launched(playwright: Playwright) -> Iterator[Browser]:
             kept.close()
 
 
-_BELOW_WHAT_CLIENTS_ARE_GIVEN = (20_000, 32_000)  # ports; Linux gives clients those from 32,768 on
-
-
 @cache
 def _kept_ports() -> dict[str, int]:
     return {}
@@ -87,26 +84,9 @@ def usual_port(what: str) -> int:
     a browser keeps compiled scripts by their address.
     """
     kept = _kept_ports()
-    if what not in kept or not _is_free(kept[what]):
-        kept[what] = next(port for port in _chances() if _is_free(port))
+    if what not in kept or not is_free(kept[what]):
+        kept[what] = free_port()
     return kept[what]
-
-
-def _chances() -> Iterator[int]:
-    while True:
-        yield SystemRandom().randrange(*_BELOW_WHAT_CLIENTS_ARE_GIVEN)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as servers do: only a listener is in the way
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 @dataclass
