@@ -307,7 +307,7 @@ class _Said:
 
 def _said_about(conn: Connection, column: Column) -> list[str]:
     """The statements that say of the new column what was said of the old one: default, statistics, options, comment,
-    grants.
+    grants. Options of the server's own (pg_attver, on every column since 15.20) are left to it.
     """
     with conn.cursor(row_factory=class_row(_Said)) as cursor:
         rows = cursor.execute(
@@ -324,8 +324,8 @@ def _said_about(conn: Connection, column: Column) -> list[str]:
             UNION ALL
             SELECT seed.alter || 'SET STATISTICS ' || seed.attstattarget FROM seed WHERE seed.attstattarget >= 0
             UNION ALL
-            SELECT seed.alter || 'SET (' || array_to_string(seed.attoptions, ', ') || ')'
-            FROM seed WHERE seed.attoptions IS NOT NULL
+            SELECT seed.alter || 'SET (' || string_agg(one, ', ') || ')'
+            FROM seed, unnest(seed.attoptions) one WHERE one NOT LIKE 'pg\\_%%' GROUP BY seed.alter
             UNION ALL
             SELECT format('COMMENT ON COLUMN %%s.%%I IS %%L', seed.place, seed.attname,
                           col_description(seed.attrelid, seed.attnum))

@@ -305,9 +305,9 @@ def test_a_finished_backup_is_not_overwritten_and_brought_up_to_date_it_names_wh
 ):
     with pytest.raises(Conflict, match="--again"):
         backup.backup(made, dsn, services.storage)
-    builders.work(services)
     gone = next(one for one in services.storage.list("user-library") if not one.path.endswith(".thumb.webp"))
     services.storage.delete("user-library", gone.path)
+    builders.work(services)
 
     done = backup.backup(made, dsn, services.storage, again=True)
 

@@ -372,8 +372,9 @@ def test_what_was_said_about_a_seed_is_said_about_the_wide_one(old, large):
         """,
     )
     about = """
-        SELECT a.attnotnull, a.attstattarget, a.attoptions::text, pg_get_expr(d.adbin, d.adrelid),
-               col_description(a.attrelid, a.attnum), a.attacl::text
+        SELECT a.attnotnull, a.attstattarget, pg_get_expr(d.adbin, d.adrelid),
+               col_description(a.attrelid, a.attnum), a.attacl::text,
+               ARRAY(SELECT one FROM unnest(a.attoptions) one WHERE one NOT LIKE 'pg\\_%')
         FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
         WHERE a.attrelid = 'public.workspace_assets'::regclass AND a.attname = 'generation_seed'
     """

@@ -13,20 +13,23 @@ def saves(desk: Desk) -> list[str]:
     return [event for event in desk.watch.events if '"changes"' in event]
 
 
+def is_save(route: Route) -> bool:
+    """Whether something is to be saved; what a page sends while it is left cannot be read, and may be a save."""
+    said = route.request.post_data
+    return said is None or '"changes"' in said
+
+
 def cut_saves(route: Route) -> None:
     """A line that breaks while something is being saved."""
-    if '"changes"' in (route.request.post_data or ""):
+    if is_save(route):
         route.abort()
     else:
         route.continue_()
 
 
 def hang_saves(route: Route) -> None:
-    """A server that never answers what is to be saved. After a broken line Gradio loads the page again by itself."""
-    said = (
-        route.request.post_data
-    )  # None: what a page sends while it is left cannot be read, and may be a save
-    if said is not None and '"changes"' not in said:
+    """A server that takes a save and never answers. After a broken line Gradio loads the page again by itself."""
+    if not is_save(route):
         route.continue_()
 
 
@@ -142,17 +145,8 @@ def test_a_refused_field_says_why_and_keeps_the_words(desk: Desk, site: Site, ch
     assert site.row(character).name == "Mira Vantongeren"
 
 
-def hold_saves(route: Route) -> None:
-    """A server that takes a save and never answers."""
-    said = (
-        route.request.post_data
-    )  # None: what a page sends while it is left cannot be read, and may be a save
-    if said is not None and '"changes"' not in said:
-        route.continue_()
-
-
 def test_a_server_that_does_not_answer_is_said_and_asked_again(desk: Desk, site: Site, character: Character):
-    desk.page.route("**/queue/join*", hold_saves)
+    desk.page.route("**/queue/join*", hang_saves)
     desk.name.fill("Mira Waiting")
     expect(desk.badge).to_have_text("Could not save", timeout=15_000)
 
