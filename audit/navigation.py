@@ -24,18 +24,22 @@ FIRST = "overview"  # the room without an address of its own
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """One page: its script in audit/pages/ (which is its address too), what it is called, and the shared filters it reads."""
+    """One page: its script in audit/pages/ (which is its address too), what it is called, and the shared filters it reads.
+
+    `asks`: what one must be allowed to be shown the way here. The page itself refuses, whichever way one came.
+    """
 
     name: str
     title: str
     icon: str
     reads: tuple[Filter, ...] = ()
+    asks: Action = Action.use_studio
 
 
-_F = Filter
+_F, _A = Filter, Action
 ROOMS: dict[str, tuple[Room, ...]] = {
     "Health": (
-        Room(name="overview", title="Overview", icon="monitor_heart", reads=(_F.live,)),
+        Room(name="overview", title="Overview", icon="monitor_heart", reads=(_F.live,), asks=_A.see_health),
         Room(
             name="jobs",
             title="Jobs",
@@ -47,6 +51,7 @@ ROOMS: dict[str, tuple[Room, ...]] = {
             title="Stuck jobs",
             icon="hourglass_disabled",
             reads=(_F.provider, _F.model, _F.live),
+            asks=_A.see_everybodys,
         ),
         Room(
             name="autosave",
@@ -54,12 +59,20 @@ ROOMS: dict[str, tuple[Room, ...]] = {
             icon="verified",
             reads=(_F.period, _F.provider, _F.model, _F.person, _F.live),
         ),
-        Room(name="findings", title="Findings", icon="troubleshoot", reads=(_F.live,)),
+        Room(
+            name="findings", title="Findings", icon="troubleshoot", reads=(_F.live,), asks=_A.see_everybodys
+        ),
     ),
     "Pictures": (
-        Room(name="library", title="Library", icon="photo_library"),
-        Room(name="attributes", title="Attribute images", icon="grid_view", reads=(_F.live,)),
-        Room(name="qa", title="QA sample", icon="rate_review"),
+        Room(name="library", title="Library", icon="photo_library", asks=_A.see_everybodys),
+        Room(
+            name="attributes",
+            title="Attribute images",
+            icon="grid_view",
+            reads=(_F.live,),
+            asks=_A.see_attribute_images,
+        ),
+        Room(name="qa", title="QA sample", icon="rate_review", asks=_A.judge_samples),
     ),
     "Record": (
         Room(
@@ -68,14 +81,20 @@ ROOMS: dict[str, tuple[Room, ...]] = {
             icon="payments",
             reads=(_F.span, _F.provider, _F.model, _F.person, _F.kind),
         ),
-        Room(name="activity", title="Activity", icon="history", reads=(_F.period, _F.person)),
+        Room(
+            name="activity",
+            title="Activity",
+            icon="history",
+            reads=(_F.period, _F.person),
+            asks=_A.see_activity,
+        ),
         Room(name="system", title="System", icon="dns", reads=(_F.live,)),
     ),
     "Admin": (
-        Room(name="people", title="People", icon="group"),
-        Room(name="models", title="Models", icon="tune"),
-        Room(name="providers", title="Providers", icon="hub", reads=(_F.live,)),
-        Room(name="settings", title="Settings", icon="settings"),
+        Room(name="people", title="People", icon="group", asks=_A.see_people),
+        Room(name="models", title="Models", icon="tune", asks=_A.see_settings),
+        Room(name="providers", title="Providers", icon="hub", reads=(_F.live,), asks=_A.see_settings),
+        Room(name="settings", title="Settings", icon="settings", asks=_A.see_settings),
     ),
 }
 
@@ -86,7 +105,8 @@ def run(first: str = FIRST) -> None:
     typed.hold()
     look.dress()
     st.logo(MARK, size="large")
-    pages = {room.name: _page(room, first) for members in ROOMS.values() for room in members}
+    asker = _asker()
+    pages = {room.name: _page(room, first, asker) for members in ROOMS.values() for room in members}
     st.session_state[_PAGES] = pages
     page = st.navigation(
         {group: [pages[room.name] for room in members] for group, members in ROOMS.items()}, expanded=True
@@ -94,7 +114,7 @@ def run(first: str = FIRST) -> None:
     if page is pages[FIRST] and "job" in st.query_params:  # a bookmark from when the dashboard had one page
         st.switch_page(pages["jobs"], query_params=st.query_params.to_dict())
     room = _room(page.title)
-    known = _refuse_strangers(room)
+    known = _refuse_strangers(room, asker)
     account.menu(known)
     views.menu(room.name, href(room.name))
     above = st.container()
@@ -105,29 +125,37 @@ def run(first: str = FIRST) -> None:
     page.run()
 
 
-def _refuse_strangers(room: Room) -> Person:
-    """Who is asking; the run ends where nobody may be let in, or the person has no role here."""
+def _asker() -> Person | StudioError:
+    """Who is asking, or why that is not known: the page says it once its frame stands."""
     try:
-        known = person()
-    except NotSignedIn as error:
-        account.signed_out(error, href(room.name), urlencode(st.query_params.to_dict()))
-        st.stop()
+        return person()
     except StudioError as error:
-        told(error)
+        return error
+
+
+def _refuse_strangers(room: Room, asker: Person | StudioError) -> Person:
+    """Who is asking; the run ends where nobody may be let in, or the person has no role here."""
+    if isinstance(asker, NotSignedIn):
+        account.signed_out(asker, href(room.name), urlencode(st.query_params.to_dict()))
         st.stop()
-    if not may(known, Action.use_studio):
+    if isinstance(asker, StudioError):
+        told(asker)
+        st.stop()
+    if not may(asker, Action.use_studio):
         look.nothing("For the team", refusal(Action.use_studio))
         st.stop()
-    return known
+    return asker
 
 
-def _page(room: Room, first: str) -> st.Page:
+def _page(room: Room, first: str, asker: Person | StudioError) -> st.Page:
+    is_offered = isinstance(asker, StudioError) or may(asker, room.asks)
     return st.Page(
         HOUSE / "audit" / "pages" / f"{room.name}.py",
         title=room.title,
         icon=f":material/{room.icon}:",
         url_path=room.name,
         default=room.name == first,
+        visibility="visible" if is_offered else "hidden",
     )
 
 

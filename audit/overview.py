@@ -23,7 +23,7 @@ from core.audit.costs import Day
 from core.audit.overview import Course, SavedDay
 from core.db import recoveries
 from core.db.budgets import Standing
-from core.errors import DatabaseUnavailable, QueryTimedOut, StudioError
+from core.errors import DatabaseUnavailable, NotAllowed, QueryTimedOut, StudioError
 from core.health import Health, Problem, Severity, Unanswered
 
 EVERY = 15  # seconds between two looks of a live page
@@ -52,6 +52,12 @@ def _body() -> None:
     redraw.heed()
     try:
         found = health.look(person(), services())
+    except NotAllowed as error:
+        look.head("Overview")
+        look.nothing("Not for this role", error.sentence)
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            navigation.link("jobs", "Go to your own jobs")
+        return
     except StudioError as error:
         look.head("Overview")
         told(error)

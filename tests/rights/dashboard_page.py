@@ -18,8 +18,11 @@ FIRST = "overview"  # the page without an address of its own
 
 @dataclass
 class Drawn:
-    """What a page showed in one run: its words, the keys of buttons that can be pressed, pictures, files to ask for."""
+    """What a page showed in one run: the ways to other pages, its words, the keys of buttons that can be pressed,
+    pictures, files to ask for.
+    """
 
+    ways: set[str] = field(default_factory=set)  # the names of pages in the navigation
     words: str = ""
     buttons: dict[str, str] = field(default_factory=dict)  # the widget's id by its key
     pictures: list[str] = field(default_factory=list)
@@ -69,6 +72,9 @@ class Page:
             kind = said.WhichOneof("type")
             if kind == "new_session":
                 self.name = said.new_session.initialize.session_id or self.name
+            if kind == "navigation":
+                shown = [one for one in said.navigation.app_pages if not one.is_hidden]
+                drawn.ways = {one.url_pathname or FIRST for one in shown}
             if kind == "delta" and said.delta.WhichOneof("type") == "new_element":
                 drawn.note(said.delta.new_element)
             if kind == "script_finished":

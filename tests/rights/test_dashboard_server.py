@@ -301,6 +301,12 @@ def test_each_page_offers_deeds_and_files_by_role_or_says_whom_it_is_for(dashboa
     }
     closed = {(name, who) for (name, who), one in seen.items() if NOT_FOR_THEM.search(one.words)}
     assert closed == {(name, who) for name, whom in CLOSED.items() for who in whom & set(ROLES)}
+    led = {(name, who) for who in ROLES for name in seen["jobs", who].ways}
+    assert led == {(name, who) for name in NAMES for who in ROLES} - {
+        (name, who)
+        for name, who in closed
+        if name != "costs"  # whose own part is for everybody
+    }
     count(f"dashboard: {len(seen)} pages by role, {len(OFFERED) * len(ROLES)} cases of what they offer")
 
 
