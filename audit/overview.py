@@ -21,9 +21,10 @@ from core.attributes import CellState
 from core.audit import costs, overview
 from core.audit.costs import Day
 from core.audit.overview import Course, SavedDay
+from core.authority import Action, may, refusal
 from core.db import recoveries
 from core.db.budgets import Standing
-from core.errors import DatabaseUnavailable, NotAllowed, QueryTimedOut, StudioError
+from core.errors import DatabaseUnavailable, QueryTimedOut, StudioError
 from core.health import Health, Problem, Severity, Unanswered
 
 EVERY = 15  # seconds between two looks of a live page
@@ -51,13 +52,11 @@ def draw() -> None:
 def _body() -> None:
     redraw.heed()
     try:
-        found = health.look(person(), services())
-    except NotAllowed as error:
-        look.head("Overview")
-        look.nothing("Not for this role", error.sentence)
-        with st.container(horizontal=True, horizontal_alignment="center"):
-            navigation.link("jobs", "Go to your own jobs")
-        return
+        asker = person()
+        if not may(asker, Action.see_health):
+            _lead_on()
+            return
+        found = health.look(asker, services())
     except StudioError as error:
         look.head("Overview")
         told(error)
@@ -67,6 +66,13 @@ def _body() -> None:
     look.as_of(
         found.at, f"{len(found.asked)} of {len(found.asked) + len(found.unanswered)} rules were asked."
     )
+
+
+def _lead_on() -> None:
+    look.head("Overview")
+    look.nothing("Not for this role", refusal(Action.see_health))
+    with st.container(horizontal=True, horizontal_alignment="center"):
+        navigation.link("jobs", "Go to your own jobs")
 
 
 # -- what is wrong ----------------------------------------------------------------------------------------------------

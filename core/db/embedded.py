@@ -457,7 +457,8 @@ def _accounts_alone() -> Generator[None]:
 
     Of two useradd at once the second gives the account another number, and what belongs to the first one's is lost.
     """
-    descriptor = os.open("/etc", os.O_RDONLY)
+    # a file that only root opens; the tools for accounts lock it in another way (fcntl), which is no hindrance
+    descriptor = os.open("/etc/.pwd.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _lock_within(descriptor, _PATIENCE)
         yield

@@ -231,10 +231,15 @@
   const lateTimer = setTimeout(sayLate, LATE);
   let stopLate = null;
 
-  /** The page shows its first rows: what waited for it may begin. */
-  function ready() {
+  /** Its first rows are here. */
+  function hasCome() {
     clearTimeout(lateTimer);
     stopLate?.();
+  }
+
+  /** The page shows its first rows: what waited for it may begin. */
+  function ready() {
+    hasCome();
     document.body.classList.add("ps-ready");
   }
 
@@ -601,8 +606,7 @@
   document.addEventListener("keydown", (event) => {
     if (!(event.ctrlKey || event.metaKey)) return;
     if (event.key === "Enter") (event.preventDefault(), document.querySelector("#gen")?.click());
-    // a component's own event comes some milliseconds after the native one
-    if (event.key.toLowerCase() === "s") (event.preventDefault(), setTimeout(flush, 50));
+    if (event.key.toLowerCase() === "s") (event.preventDefault(), flush());
   });
 
   /* ---- the session ended while the page was open ---- */
@@ -632,7 +636,7 @@
 
   window.studio = {
     h, icon, icons: ICONS, safeUrl, announce, on, uuid, notice, copyText, trapTab, popover, stopAfter, walkWithArrows,
-    isAway, away, back, ready, signIn, lead, isOwn: () => true,
+    isAway, away, back, hasCome, ready, signIn, lead, isOwn: () => true,
     desk, changes, isDirty, edited, fill, savedAs, trying, notSaved, isOvertaken, mayChange, mayMake, knowRoles, withhold, clashes, typeOver, flush, open, same, put, putOn,
     toggleTheme, isDark, setView, ownForm, keepForm, leftForm, badge: null,
   };

@@ -229,11 +229,12 @@ class Editor:
     def take_the_way_out(self) -> None:
         """Of a page that could not be loaded, or says that it has not come whole."""
         again = self.desk.page.get_by_role("button", name="Load it again")
-        if not self.desk.page.locator("gradio-app, .gradio-container").count():
-            self.desk.page.goto(f"{self.server.url}/studio/")
-        elif again.count():
-            self.told["late"] += 1
-            again.click(timeout=3000)
+        with suppress(Error):  # it came by itself meanwhile, or cannot be reached yet: the next look tells
+            if not self.desk.page.locator("gradio-app, .gradio-container").count():
+                self.desk.page.goto(f"{self.server.url}/studio/")
+            elif again.count():
+                again.click(timeout=3000)
+                self.told["late"] += 1
 
     def mirrored(self, label: str) -> str | None:
         """What the last keystroke left in a field, as the browser remembers it beside the page."""

@@ -94,6 +94,8 @@ def test_a_page_whose_first_row_was_lost_on_the_way_says_so_and_is_loaded_again(
         page.route("**/queue/join*", lambda route: route.fulfill(json={"event_id": "lost"}))
         page.goto(site.address(character))
         expect(page.get_by_label("Role")).to_be_attached(timeout=20_000)
+        page.keyboard.press("Control+s")
+        expect(page.get_by_test_id("save-status")).to_have_attribute("data-state", "idle")
         page.clock.fast_forward(20_000)
         expect(page.get_by_test_id("notice").filter(has_text="has not come whole")).to_be_visible()
 

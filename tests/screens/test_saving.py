@@ -181,9 +181,9 @@ def test_what_is_chosen_while_the_line_is_down_is_kept(desk: Desk, site: Site, c
     desk.page.wait_for_timeout(500)
 
     desk.page.get_by_label("Playful").check()
+    desk.page.get_by_role("button", name="Athletic").click()
     desk.page.get_by_label("Physical tags").fill("freckles")
     desk.page.keyboard.press("Enter")
-    desk.page.get_by_role("button", name="Athletic").click()
     with desk.page.expect_navigation(timeout=15_000):
         desk.page.unroute_all()
     desk.settle()

@@ -87,13 +87,17 @@ list.addEventListener("keydown", (event) => {
   if (event.target.value.trim() && !add.disabled) add.click();
 });
 let whose = null;
-studio.on("shown", () => {
+/** What the desk holds is shown, also while Gradio's line is down: a suggestion that was taken, say. */
+function follow() {
   const fresh = studio.desk.typed[props.field_] ?? [];
   if (whose === studio.desk.id && studio.same(fresh, filled())) return;
   whose = studio.desk.id; // another character's empty entry is nobody's
   rows = [...fresh];
   draw();
-});
+}
+
+studio.on("shown", follow);
+studio.on("values", follow);
 // boxes in a folded section have no height to measure
 new ResizeObserver(() => boxes().forEach(grow)).observe(element);
 watch("value", take);

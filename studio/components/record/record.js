@@ -16,7 +16,10 @@ on("wear", () => trigger("wear", {}));
 
 // Until the first row is shown, what one typed would be written over: the fields wait for it.
 document.querySelector("#rail")?.setAttribute("inert", "");
-on("shown", () => requestAnimationFrame(() => requestAnimationFrame(begin)));
+on("shown", () => {
+  window.studio.hasCome(); // a page in the background draws no frames
+  requestAnimationFrame(() => requestAnimationFrame(begin));
+});
 
 function begin() {
   document.querySelector("#rail")?.removeAttribute("inert");

@@ -41,7 +41,7 @@ function go() {
   if (sent) return;
   const changes = studio.changes();
   if (!Object.keys(changes).length) {
-    show("saved");
+    rest();
     return settle(true);
   }
   sent = { id: studio.desk.id, version: studio.desk.version, changes: structuredClone(changes), number: studio.uuid() };
@@ -97,9 +97,7 @@ function good(answer) {
   studio.savedAs(answer);
   studio.announce("accepted");
   if (!studio.isDirty()) {
-    clearTimeout(timer);
-    timer = null;
-    show("saved");
+    rest();
     return settle(true);
   }
   if (waiting.length) return go();
@@ -124,8 +122,15 @@ function wait() {
   timer = setTimeout(go, props.delay_);
 }
 
+/** Nothing is left to save; where no row has come, nothing is said. */
+function rest() {
+  clearTimeout(timer);
+  timer = null;
+  show(studio.desk.id === null ? "idle" : "saved");
+}
+
 function look() {
-  if (!studio.isDirty() && !sent) (clearTimeout(timer), (timer = null), show(studio.desk.id === null ? "idle" : "saved"));
+  if (!studio.isDirty() && !sent) rest();
 }
 
 studio.on("dirty", wait);

@@ -66,5 +66,14 @@ input.addEventListener("keydown", (event) => {
 input.addEventListener("input", () => (hint.hidden = true, input.setAttribute("aria-invalid", "false")));
 input.addEventListener("blur", add);
 element.querySelector(".tc-box").addEventListener("pointerdown", (event) => event.target.closest("button, input") || setTimeout(() => input.focus()));
+/** What the desk holds is shown, also while Gradio's line is down: a ready-made look, a suggestion that was taken. */
+function follow() {
+  const held = studio.desk.typed[field] ?? [];
+  if (studio.desk.id === null || studio.same(held, tags())) return;
+  props.value = held;
+  render();
+}
+
 watch("value", render);
+studio.on("values", follow);
 render();
