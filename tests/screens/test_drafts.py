@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 from core.values import Character
 from tests.screens.browser import Desk
 from tests.screens.conftest import Site, eventually
-from tests.screens.test_saving import hang_saves
+from tests.screens.test_saving import hang_saves, silence
 
 CUT = "**/queue/join*"
 
@@ -18,17 +18,17 @@ def drafts(desk: Desk) -> int:
 
 def test_two_tabs_of_one_browser_keep_both_drafts(desk: Desk, site: Site, character: Character):
     context = desk.page.context
-    context.route(CUT, hang_saves)
     second = Desk(context.new_page(), desk.watch)
     second.page.goto(site.address(character))
     second.settle()
+    silence(desk.page)
+    silence(second.page)
     desk.page.get_by_label("Role", exact=True).fill("Typed in the first tab")
     second.page.get_by_label("Persona", exact=True).fill("Typed in the second tab")
     assert drafts(desk) == 2
 
     second.page.goto("about:blank")
     second.page.close()
-    context.unroute(CUT)
     desk.reload()
 
     eventually(lambda: site.row(character).persona == "Typed in the second tab")
@@ -38,11 +38,10 @@ def test_two_tabs_of_one_browser_keep_both_drafts(desk: Desk, site: Site, charac
 
 
 def test_a_living_tabs_draft_is_not_taken_from_it(desk: Desk, site: Site, character: Character):
-    context = desk.page.context
-    context.route(CUT, hang_saves)
+    silence(desk.page)
     desk.page.get_by_label("Role", exact=True).fill("Still being typed")
 
-    other = Desk(context.new_page(), desk.watch)
+    other = Desk(desk.page.context.new_page(), desk.watch)
     other.page.goto(site.address(character))
     other.settle()
 
@@ -51,14 +50,13 @@ def test_a_living_tabs_draft_is_not_taken_from_it(desk: Desk, site: Site, charac
 
 
 def test_every_kind_of_field_comes_back_after_a_reload(desk: Desk, site: Site, character: Character):
-    desk.page.route(CUT, hang_saves)
+    silence(desk.page)
     desk.page.get_by_role("button", name="Add a greeting").click()
     desk.page.get_by_label("Greeting 1").fill("You again.")
     desk.page.get_by_label("Teasing").check()
     desk.page.get_by_label("First message").fill("Mind the ninth step.")
 
     desk.reload()
-    desk.page.unroute(CUT)
 
     expect(desk.page.get_by_label("Greeting 1")).to_have_value("You again.")
     expect(desk.page.get_by_label("Teasing")).to_be_checked()
@@ -85,12 +83,11 @@ def test_a_tag_nobody_finished_with_enter_is_saved_and_survives_a_reload(
 def test_a_draft_meets_somebody_elses_save_of_another_field_without_a_question(
     desk: Desk, site: Site, character: Character
 ):
-    desk.page.route(CUT, hang_saves)
+    silence(desk.page)
     desk.name.fill("Mira, typed before the night")
     desk.page.goto("about:blank")
     site.change(character, role="Saved during the night")
 
-    desk.page.unroute(CUT)
     desk.page.goto(site.address(character))
     desk.settle()
 
@@ -102,12 +99,11 @@ def test_a_draft_meets_somebody_elses_save_of_another_field_without_a_question(
 def test_a_draft_meets_somebody_elses_save_of_the_same_field_and_asks(
     desk: Desk, site: Site, character: Character
 ):
-    desk.page.route(CUT, hang_saves)
+    silence(desk.page)
     desk.name.fill("Mira, mine")
     desk.page.goto("about:blank")
     site.change(character, name="Mira, theirs")
 
-    desk.page.unroute(CUT)
     desk.page.goto(site.address(character))
     desk.settle()
 
@@ -117,6 +113,7 @@ def test_a_draft_meets_somebody_elses_save_of_the_same_field_and_asks(
 
 def test_a_draft_can_be_discarded(desk: Desk, site: Site, character: Character):
     desk.page.route(CUT, hang_saves)
+    silence(desk.page)
     desk.name.fill("Mira by mistake")
     desk.reload()
 

@@ -90,8 +90,9 @@ def test_a_page_whose_first_row_was_lost_on_the_way_says_so_and_is_loaded_again(
     # a touch screen is a window of its own: its clock is nobody else's
     with room(browser, site.url, has_touch=True) as (_, page):
         page.clock.install()
-        # a studio that took the question and was gone before it answered
+        # a studio that takes the question and never answers
         page.route("**/queue/join*", lambda route: route.fulfill(json={"event_id": "lost"}))
+        page.route("**/queue/data*", lambda _: None)
         page.goto(site.address(character))
         expect(page.get_by_label("Role")).to_be_attached(timeout=20_000)
         page.keyboard.press("Control+s")
@@ -99,7 +100,7 @@ def test_a_page_whose_first_row_was_lost_on_the_way_says_so_and_is_loaded_again(
         page.clock.fast_forward(20_000)
         expect(page.get_by_test_id("notice").filter(has_text="has not come whole")).to_be_visible()
 
-        page.unroute("**/queue/join*")
+        page.unroute_all()
         page.get_by_role("button", name="Load it again").click()
         expect(page.locator("body.ps-ready")).to_be_attached(timeout=20_000)
         page.clock.fast_forward(20_000)
