@@ -476,7 +476,10 @@ def test_a_full_disk_is_told_as_one(home, run):
     assert list(home.glob("postgres*")) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes the account")
+@pytest.mark.skipif(
+    os.geteuid() != 0,
+    reason="Postgres runs as whoever starts it, unless that is root: only root makes an account for it",
+)
 def test_of_many_first_starts_at_once_one_makes_the_account():
     name = f"ps-test-{os.getpid()}"
     script = f"from core.db import embedded; embedded._ROOTS_STAND_IN = {name!r}; print(embedded._stand_in().pw_uid)"
